@@ -1,0 +1,11 @@
+//! Sans-IO MQTT for everlink: packets, topics, the session engine and its stores.
+//!
+//! Everything that decides lives here. No clock, no socket, no allocator, no log: time is an
+//! argument, the next deadline is a result, memory comes from the caller.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+pub mod time;
