@@ -8,4 +8,9 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod engine;
+pub mod mem;
+pub mod store;
 pub mod time;
+pub mod topic;
+pub mod wire;

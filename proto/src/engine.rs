@@ -1,0 +1,510 @@
+//! The contract between a protocol engine and the driver that pumps it.
+//!
+//! Drive rule: after any call that changes the engine, call [`Engine::poll`] until it answers
+//! [`Output::Wait`]; carry out each output before the next call. Time is an argument, the next
+//! deadline is a result. The MQTT session and the MQTT-SN node are engines behind this one trait.
+
+use crate::time::{Duration, Instant};
+use crate::topic::{TopicFilter, TopicName};
+use crate::wire::{Auth, ConnAck, Connect, Disconnect, Properties, QoS, ReasonCode, SubscribeOptions};
+
+/// Whom to tell when an operation ends; chosen by the caller, given back in [`Inbox::done`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(pub u32);
+
+impl Tag {
+    /// Nobody waits.
+    pub const NONE: Self = Self(0);
+}
+
+/// What happened outside.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Opening the pipe has come to this step; for [`Status`] only.
+    Opening(Step),
+    /// The pipe asked for by [`Output::Open`] is open.
+    Opened,
+    /// Bytes arrived, whether or not they complete a packet: any byte is life.
+    Alive,
+    /// One whole packet arrived.
+    Packet(&'a [u8]),
+    /// A packet larger than the receive buffer was skipped; `head` is how it began.
+    Skipped {
+        /// The first bytes, as many as the buffer held.
+        head: &'a [u8],
+        /// Length of the whole packet in bytes.
+        total: usize,
+    },
+    /// The pipe took bytes; `pending` bytes of earlier [`Output::Send`]s still wait.
+    Wrote {
+        /// Bytes not yet taken by the pipe.
+        pending: usize,
+    },
+    /// Opening failed, or the pipe is gone.
+    Closed(Fault),
+    /// Time passed, or the application made room in its inbox.
+    Tick,
+}
+
+/// Whether [`Engine::handle`] took its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Handled {
+    /// Taken.
+    Done,
+    /// Not taken: the inbox or the list of owed acknowledgements is full. Keep the packet, read no
+    /// further, and offer it again after an output was carried out or the inbox has room.
+    Busy,
+}
+
+/// What the driver is to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open a pipe to this endpoint (an index into the driver's list, modulo its length), then
+    /// report [`Input::Opened`] or [`Input::Closed`].
+    Open {
+        /// Which of the configured endpoints.
+        endpoint: u16,
+    },
+    /// Call [`Engine::connect`] with the present credentials and will.
+    Connect,
+    /// Write the first so many bytes of the buffer given to [`Engine::poll`].
+    Send(usize),
+    /// Close; the engine already counts the pipe as gone and wants no [`Input::Closed`] for it.
+    Close(Depth),
+    /// Something the application may want to know.
+    Event(Event),
+    /// Nothing to do until the next input or this instant.
+    Wait(Option<Instant>),
+}
+
+/// How deep to cut: the rungs of the recovery ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// The connection only.
+    Pipe,
+    /// The link below it: WiFi association, PPP, an interface.
+    Link,
+    /// The device that makes the link: a modem's or a radio's reset pin.
+    Device,
+}
+
+/// The step of a connection, from the bottom up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Not wanted: closed by the application, or not yet opened.
+    Idle,
+    /// Waiting before the next attempt.
+    Backoff,
+    /// Radio, cable, modem.
+    Link,
+    /// Turning the broker's name into addresses.
+    Resolve,
+    /// TCP or its equivalent.
+    Transport,
+    /// TLS handshake.
+    Tls,
+    /// CONNECT sent, CONNACK awaited.
+    Handshake,
+    /// The session is connected.
+    Up,
+    /// Leaving: DISCONNECT on its way.
+    Closing,
+}
+
+impl Step {
+    /// A short lower-case name, as the command line prints it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Backoff => "backoff",
+            Self::Link => "link",
+            Self::Resolve => "resolve",
+            Self::Transport => "tcp",
+            Self::Tls => "tls",
+            Self::Handshake => "mqtt",
+            Self::Up => "up",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// Why a connection was lost or could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it broke.
+    pub step: Step,
+    /// What broke.
+    pub cause: Cause,
+}
+
+impl Fault {
+    /// A fault of `cause` at `step`.
+    pub const fn new(step: Step, cause: Cause) -> Self {
+        Self { step, cause }
+    }
+}
+
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}: {}", self.step.name(), self.cause)
+    }
+}
+
+impl core::error::Error for Fault {}
+
+/// What broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The name does not exist.
+    UnknownHost,
+    /// No resolver answered.
+    ResolverFailed,
+    /// Nobody listens there.
+    Refused,
+    /// The network or host cannot be reached.
+    Unreachable,
+    /// The peer reset the connection.
+    Reset,
+    /// The peer closed the connection.
+    Eof,
+    /// Another error of the transport; the operating system's error number, or 0.
+    Io(i32),
+    /// Opening took longer than the connect timeout.
+    OpenTimeout,
+    /// CONNACK did not come within the response time.
+    NoConnack,
+    /// Nothing arrived for too long although replies were due: a half-open connection.
+    Silent,
+    /// PUBACK, PUBREC, PUBCOMP, SUBACK or UNSUBACK did not come although the peer lives.
+    AckMissing,
+    /// The peer takes no bytes any more.
+    WriteStalled,
+    /// The broker refused the connection.
+    RefusedByBroker(ReasonCode),
+    /// The broker sent DISCONNECT.
+    DisconnectedByBroker(ReasonCode),
+    /// The peer broke the protocol; the reason is what we told it.
+    Protocol(ReasonCode),
+    /// TLS failed, for instance because the certificate is not trusted.
+    Tls,
+    /// The application asked for a new connection or closed this one.
+    Requested,
+}
+
+impl Cause {
+    /// Whether trying again soon can help, or a person has to change something first.
+    pub fn is_permanent(self) -> bool {
+        match self {
+            Self::RefusedByBroker(r) => matches!(
+                r,
+                ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
+                    | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID
+                    | ReasonCode::BAD_USER_NAME_OR_PASSWORD
+                    | ReasonCode::NOT_AUTHORIZED
+                    | ReasonCode::BANNED
+                    | ReasonCode::BAD_AUTHENTICATION_METHOD
+            ),
+            Self::Tls => true,
+            _ => false,
+        }
+    }
+}
+
+impl core::fmt::Display for Cause {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::UnknownHost => "host name not found",
+            Self::ResolverFailed => "name resolution failed",
+            Self::Refused => "connection refused",
+            Self::Unreachable => "network unreachable",
+            Self::Reset => "connection reset",
+            Self::Eof => "connection closed by the peer",
+            Self::Io(code) => return write!(f, "i/o error {code}"),
+            Self::OpenTimeout => "connect timed out",
+            Self::NoConnack => "no answer to CONNECT",
+            Self::Silent => "peer silent, connection is half-open",
+            Self::AckMissing => "an acknowledgement is overdue",
+            Self::WriteStalled => "peer takes no more bytes",
+            Self::RefusedByBroker(r) => return write!(f, "refused by the broker: {r}"),
+            Self::DisconnectedByBroker(r) => return write!(f, "disconnected by the broker: {r}"),
+            Self::Protocol(r) => return write!(f, "protocol violation by the peer: {r}"),
+            Self::Tls => "TLS failed",
+            Self::Requested => "closed on request",
+        })
+    }
+}
+
+/// Something the application may want to know. Small and `Copy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The session is connected.
+    Up {
+        /// Whether the broker still had the session.
+        resumed: bool,
+    },
+    /// The connection is lost, or an attempt failed.
+    Down(Fault),
+    /// The first-connect policy allows no further attempt.
+    GaveUp(Fault),
+    /// Closed as asked.
+    Closed,
+}
+
+/// The engine's state at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Present step.
+    pub step: Step,
+    /// Since when.
+    pub since: Instant,
+    /// The last fault since the session was last up.
+    pub fault: Option<Fault>,
+    /// Failed attempts in a row.
+    pub attempts: u32,
+    /// When the next attempt starts.
+    pub next_attempt: Option<Instant>,
+    /// Whether the present or last session was resumed.
+    pub resumed: bool,
+}
+
+/// How an accepted operation ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// The broker's final acknowledgement came; for QoS 0, the message was handed to the pipe.
+    /// For a subscription the reason is the granted QoS.
+    Delivered(ReasonCode, Properties<'a>),
+    /// The broker refused it, or its stated limits rule it out.
+    Rejected(ReasonCode, Properties<'a>),
+    /// It was of no use any more before it could be delivered.
+    Expired,
+    /// The queue's policy dropped it.
+    Dropped(WhenFull),
+    /// The operation was overtaken by a later one on the same Topic Filter.
+    Superseded,
+}
+
+/// What a full queue does with a new message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// The caller waits for room (or is told at once that there is none).
+    #[default]
+    Wait,
+    /// The caller is told at once.
+    Reject,
+    /// The oldest message not yet sent makes room.
+    DropOldest,
+    /// The new message is dropped.
+    DropNewest,
+    /// The oldest unsent message on the same topic makes room; without one, the oldest of all.
+    Latest,
+}
+
+/// Why an operation was not accepted; the caller has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The queue is full and its policy is to wait or reject.
+    QueueFull,
+    /// Larger than the queue, the transmit buffer or the broker can ever take.
+    TooLarge,
+    /// No room for a further subscription.
+    TooManySubscriptions,
+    /// The protocol version or the broker does not offer it.
+    Unsupported,
+    /// The client is closed.
+    Closed,
+    /// The store failed.
+    Store,
+    /// The acknowledgement is for a message of an earlier connection, or was already given.
+    Stale,
+}
+
+impl core::fmt::Display for Refused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::QueueFull => "the queue is full",
+            Self::TooLarge => "the packet is too large",
+            Self::TooManySubscriptions => "no room for a further subscription",
+            Self::Unsupported => "not offered by this protocol version or broker",
+            Self::Closed => "the client is closed",
+            Self::Store => "the store cannot take the message",
+            Self::Stale => "nothing to acknowledge: the message belongs to an earlier connection",
+        })
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// A message to publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub topic: TopicName<'a>,
+    /// The application message.
+    pub payload: &'a [u8],
+    /// Quality of service.
+    pub qos: QoS,
+    /// RETAIN flag.
+    pub retain: bool,
+    /// MQTT 5 properties of PUBLISH; ignored with 3.1.1. Topic Alias and Message Expiry Interval
+    /// are the engine's own business and are left out.
+    pub props: Properties<'a>,
+    /// Of no use after this time; enforced locally in both versions.
+    pub expiry: Option<Duration>,
+    /// Whom to tell.
+    pub tag: Tag,
+}
+
+/// A Topic Filter to subscribe to.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscription<'a> {
+    /// What to receive.
+    pub filter: TopicFilter<'a>,
+    /// Maximum QoS and the MQTT 5 options.
+    pub options: SubscribeOptions,
+    /// MQTT 5 Subscription Identifier, 0 for none; left out where the broker does not offer it.
+    pub id: u32,
+    /// MQTT 5 user properties of SUBSCRIBE.
+    pub props: Properties<'a>,
+    /// Whom to tell.
+    pub tag: Tag,
+}
+
+/// A received message, borrowed from the receive buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// The Topic Name, aliases resolved.
+    pub topic: &'a str,
+    /// The application message.
+    pub payload: &'a [u8],
+    /// Quality of service it was sent with.
+    pub qos: QoS,
+    /// RETAIN flag.
+    pub retain: bool,
+    /// DUP flag.
+    pub dup: bool,
+    /// MQTT 5 properties.
+    pub props: Properties<'a>,
+    /// For [`Engine::acknowledge`] when the verdict is [`Verdict::Later`].
+    pub receipt: Receipt,
+}
+
+/// Names a received message for a later acknowledgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    pub(crate) pid: u16,
+    pub(crate) qos2: bool,
+    pub(crate) epoch: u32,
+}
+
+/// What the inbox did with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Holds it (or chose to drop it): acknowledge now.
+    Taken,
+    /// Holds it; the application acknowledges with [`Engine::acknowledge`].
+    Later,
+    /// No room: offer it again.
+    Busy,
+}
+
+/// Who gets what the engine has to tell. All methods must be quick: they run inside the engine.
+pub trait Inbox {
+    /// A message arrived.
+    fn message(&mut self, message: &Incoming<'_>) -> Verdict;
+
+    /// An operation with a tag other than [`Tag::NONE`] ended.
+    fn done(&mut self, tag: Tag, outcome: Outcome<'_>) {
+        let _ = (tag, outcome);
+    }
+
+    /// The queue may have room again.
+    fn room(&mut self) {}
+
+    /// The broker accepted the connection.
+    fn connected(&mut self, ack: &ConnAck<'_>) {
+        let _ = ack;
+    }
+
+    /// The broker refused the connection or ended it with DISCONNECT.
+    fn refused(&mut self, reason: ReasonCode, props: Properties<'_>) {
+        let _ = (reason, props);
+    }
+
+    /// The broker says to use another server, for this once or for good. Return whether the
+    /// next [`Output::Open`] will go there.
+    fn redirect(&mut self, server: &str, permanent: bool) -> bool {
+        let _ = (server, permanent);
+        false
+    }
+
+    /// Enhanced authentication: the broker's challenge. Return `false` to refuse it.
+    fn challenge(&mut self, auth: &Auth<'_>) -> bool {
+        let _ = auth;
+        false
+    }
+
+    /// Enhanced authentication: write the Authentication Data of the next AUTH packet.
+    /// `None` if it does not fit or there is none.
+    fn authenticate(&mut self, out: &mut [u8]) -> Option<usize> {
+        let _ = out;
+        None
+    }
+
+    /// A packet too large for the receive buffer was skipped. `topic` is empty if it was not a
+    /// PUBLISH, or its Topic Name did not fit either.
+    fn skipped(&mut self, topic: &str, total: usize) {
+        let _ = (topic, total);
+    }
+}
+
+/// A protocol engine. See the [module's](self) drive rule.
+pub trait Engine {
+    /// Starts connecting, or starts again after a close. Does nothing when already open.
+    fn open(&mut self, now: Instant);
+
+    /// Leaves: what is in hand is sent, then DISCONNECT, then the pipe is closed. Messages not
+    /// yet acknowledged stay in the store.
+    fn close(&mut self, now: Instant, disconnect: Disconnect<'static>);
+
+    /// Drops the connection at once and makes a new one, without waiting.
+    fn reconnect(&mut self, now: Instant);
+
+    /// Takes what happened outside.
+    fn handle(&mut self, now: Instant, input: Input<'_>, inbox: &mut impl Inbox) -> Handled;
+
+    /// Says what to do next; packets are written to the front of `tx`. `tx` may be shorter than the
+    /// transmit buffer while earlier bytes wait in it.
+    fn poll(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Output;
+
+    /// Writes CONNECT, in answer to [`Output::Connect`]. Clean Start and keep-alive are the
+    /// engine's; the rest is the caller's. Fails if it does not fit into `tx`.
+    fn connect(&mut self, now: Instant, with: &Connect<'_>, tx: &mut [u8]) -> Result<usize, Refused>;
+
+    /// Accepts a message. Never waits.
+    fn publish(&mut self, now: Instant, message: &Outgoing<'_>, inbox: &mut impl Inbox) -> Result<(), Refused>;
+
+    /// Subscribes, now or as soon as there is a connection, and again whenever a session is lost.
+    fn subscribe(
+        &mut self,
+        now: Instant,
+        subscription: &Subscription<'_>,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused>;
+
+    /// Ends a subscription.
+    fn unsubscribe(
+        &mut self,
+        now: Instant,
+        filter: TopicFilter<'_>,
+        tag: Tag,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused>;
+
+    /// Acknowledges a message whose verdict was [`Verdict::Later`].
+    fn acknowledge(&mut self, now: Instant, receipt: Receipt) -> Result<(), Refused>;
+
+    /// The state at a glance.
+    fn status(&self) -> Status;
+}

@@ -1,0 +1,360 @@
+//! Messages in growing memory.
+
+use alloc::vec::Vec;
+
+use super::{Content, Key, Meta, Stage, Store, StoreError};
+use crate::mem::hash;
+
+const NONE: u32 = u32::MAX;
+/// Slots whose buffers stay allocated for the next messages; beyond it memory is given back.
+const KEPT_BUFFERS: usize = 256;
+/// A recycled buffer larger than this is given back at once.
+const KEPT_BUFFER_BYTES: usize = 4096;
+
+/// A [`Store`] in RAM that grows as needed; the engine's queue limits bound it.
+///
+/// Buffers of finished messages are used again, so a steady flow allocates nothing.
+#[derive(Debug)]
+pub struct RamStore {
+    slots: Vec<Slot>,
+    stages: [List; 3],
+    free: u32,
+    free_buffers: usize,
+    bytes: usize,
+    index: Option<TopicIndex>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    place: Place,
+    prev: u32,
+    next: u32,
+    meta: Meta,
+    topic_len: usize,
+    props_len: usize,
+    data: Vec<u8>,
+    topic: Chain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Free,
+    In(Stage),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    head: u32,
+    tail: u32,
+    len: usize,
+}
+
+/// Links of one hash bucket of the topic index, oldest first.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    hash: u32,
+    prev: u32,
+    next: u32,
+}
+
+impl Default for RamStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RamStore {
+    /// An empty store.
+    pub const fn new() -> Self {
+        const EMPTY: List = List { head: NONE, tail: NONE, len: 0 };
+        Self { slots: Vec::new(), stages: [EMPTY; 3], free: NONE, free_buffers: 0, bytes: 0, index: None }
+    }
+
+    /// An empty store that finds messages by topic in constant time, as the policy that keeps the
+    /// latest message per topic needs it.
+    pub fn indexed() -> Self {
+        Self { index: Some(TopicIndex::default()), ..Self::new() }
+    }
+
+    fn slot(&self, key: Key) -> Option<&Slot> {
+        self.slots.get(key as usize).filter(|s| s.place != Place::Free)
+    }
+
+    fn slot_mut(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key as usize).filter(|s| s.place != Place::Free)
+    }
+
+    fn take_free(&mut self, meta: Meta) -> Result<Key, StoreError> {
+        if self.free != NONE {
+            let key = self.free;
+            let slot = &mut self.slots[key as usize];
+            self.free = slot.next;
+            self.free_buffers -= usize::from(slot.data.capacity() != 0);
+            slot.meta = meta;
+            return Ok(key);
+        }
+        let key = u32::try_from(self.slots.len()).ok().filter(|k| *k < NONE).ok_or(StoreError)?;
+        self.slots.try_reserve(1).map_err(|_| StoreError)?;
+        self.slots.push(Slot {
+            place: Place::Free,
+            prev: NONE,
+            next: NONE,
+            meta,
+            topic_len: 0,
+            props_len: 0,
+            data: Vec::new(),
+            topic: Chain { hash: 0, prev: NONE, next: NONE },
+        });
+        Ok(key)
+    }
+
+    fn link_last(&mut self, key: Key, stage: Stage) {
+        let tail = self.stages[stage as usize].tail;
+        let slot = &mut self.slots[key as usize];
+        (slot.place, slot.prev, slot.next) = (Place::In(stage), tail, NONE);
+        match self.slots.get_mut(tail as usize) {
+            Some(last) => last.next = key,
+            None => self.stages[stage as usize].head = key,
+        }
+        let list = &mut self.stages[stage as usize];
+        list.tail = key;
+        list.len += 1;
+    }
+
+    fn unlink(&mut self, key: Key) -> Option<Stage> {
+        let slot = self.slots.get_mut(key as usize)?;
+        let Place::In(stage) = slot.place else { return None };
+        let (prev, next) = (slot.prev, slot.next);
+        match self.slots.get_mut(prev as usize) {
+            Some(p) => p.next = next,
+            None => self.stages[stage as usize].head = next,
+        }
+        match self.slots.get_mut(next as usize) {
+            Some(n) => n.prev = prev,
+            None => self.stages[stage as usize].tail = prev,
+        }
+        self.stages[stage as usize].len -= 1;
+        if stage == Stage::Queued {
+            self.index_unlink(key);
+        }
+        Some(stage)
+    }
+
+    fn drop_content(&mut self, key: Key) {
+        let slot = &mut self.slots[key as usize];
+        self.bytes -= slot.data.len();
+        slot.data.clear();
+        (slot.topic_len, slot.props_len) = (0, 0);
+        if slot.data.capacity() > KEPT_BUFFER_BYTES {
+            slot.data = Vec::new();
+        }
+    }
+
+    fn shrink_if_idle(&mut self) {
+        // A backlog's memory goes back as soon as the backlog is gone.
+        if self.slots.len() > KEPT_BUFFERS && self.stages.iter().all(|l| l.len == 0) {
+            self.slots = Vec::new();
+            self.free = NONE;
+            self.free_buffers = 0;
+            if let Some(index) = &mut self.index {
+                *index = TopicIndex::default();
+            }
+        }
+    }
+}
+
+impl Store for RamStore {
+    fn push(&mut self, meta: Meta, content: Content<'_>) -> Result<Key, StoreError> {
+        let key = self.take_free(meta)?;
+        let slot = &mut self.slots[key as usize];
+        if slot.data.try_reserve_exact(content.cost()).is_err() {
+            slot.next = self.free;
+            self.free = key;
+            return Err(StoreError);
+        }
+        slot.data.extend_from_slice(content.topic.as_bytes());
+        slot.data.extend_from_slice(content.props);
+        slot.data.extend_from_slice(content.payload);
+        (slot.topic_len, slot.props_len) = (content.topic.len(), content.props.len());
+        self.bytes += content.cost();
+        self.link_last(key, Stage::Queued);
+        self.index_append(key, content.topic);
+        Ok(key)
+    }
+
+    fn first(&self, stage: Stage) -> Option<Key> {
+        Some(self.stages[stage as usize].head).filter(|k| *k != NONE)
+    }
+
+    fn next(&self, key: Key) -> Option<Key> {
+        self.slot(key).map(|s| s.next).filter(|k| *k != NONE)
+    }
+
+    fn meta(&self, key: Key) -> Option<&Meta> {
+        self.slot(key).map(|s| &s.meta)
+    }
+
+    fn meta_mut(&mut self, key: Key) -> Option<&mut Meta> {
+        self.slot_mut(key).map(|s| &mut s.meta)
+    }
+
+    fn content(&self, key: Key) -> Option<Content<'_>> {
+        let slot = self.slot(key)?;
+        let (topic, rest) = slot.data.split_at_checked(slot.topic_len)?;
+        let (props, payload) = rest.split_at_checked(slot.props_len)?;
+        Some(Content { topic: core::str::from_utf8(topic).ok()?, props, payload })
+    }
+
+    fn advance(&mut self, key: Key, to: Stage) {
+        if self.unlink(key).is_some() {
+            self.link_last(key, to);
+            if to == Stage::Released {
+                self.drop_content(key);
+            }
+        }
+    }
+
+    fn requeue(&mut self) {
+        // Last first, so that each becomes the new head and the order stays.
+        while self.stages[Stage::Sent as usize].tail != NONE {
+            let key = self.stages[Stage::Sent as usize].tail;
+            self.unlink(key);
+            let head = self.stages[Stage::Queued as usize].head;
+            let slot = &mut self.slots[key as usize];
+            (slot.place, slot.prev, slot.next) = (Place::In(Stage::Queued), NONE, head);
+            match self.slots.get_mut(head as usize) {
+                Some(first) => first.prev = key,
+                None => self.stages[Stage::Queued as usize].tail = key,
+            }
+            let list = &mut self.stages[Stage::Queued as usize];
+            list.head = key;
+            list.len += 1;
+            self.index_link_first(key);
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        if self.unlink(key).is_none() {
+            return;
+        }
+        self.drop_content(key);
+        let keep = self.free_buffers < KEPT_BUFFERS;
+        let slot = &mut self.slots[key as usize];
+        if !keep {
+            slot.data = Vec::new();
+        }
+        self.free_buffers += usize::from(slot.data.capacity() != 0);
+        slot.place = Place::Free;
+        slot.next = self.free;
+        self.free = key;
+        self.shrink_if_idle();
+    }
+
+    fn len(&self, stage: Stage) -> usize {
+        self.stages[stage as usize].len
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn oldest_of(&self, topic: &str) -> Option<Key> {
+        let is_topic = |key: &Key| self.content(*key).is_some_and(|c| c.topic == topic);
+        match &self.index {
+            Some(index) => self.chain(index.head(hash(topic))).find(is_topic),
+            None => core::iter::successors(self.first(Stage::Queued), |k| self.next(*k)).find(is_topic),
+        }
+    }
+}
+
+/// Hash buckets of queued messages by topic; each bucket is a chain through the slots.
+#[derive(Debug, Default)]
+struct TopicIndex {
+    buckets: Vec<(u32, u32)>,
+    used: usize,
+}
+
+impl TopicIndex {
+    fn bucket(&self, hash: u32) -> Option<usize> {
+        (!self.buckets.is_empty()).then(|| hash as usize & (self.buckets.len() - 1))
+    }
+
+    fn head(&self, hash: u32) -> u32 {
+        self.bucket(hash).map_or(NONE, |b| self.buckets[b].0)
+    }
+}
+
+impl RamStore {
+    fn chain(&self, head: u32) -> impl Iterator<Item = Key> {
+        core::iter::successors(Some(head).filter(|k| *k != NONE), |k| {
+            self.slots.get(*k as usize).map(|s| s.topic.next).filter(|k| *k != NONE)
+        })
+    }
+
+    fn index_append(&mut self, key: Key, topic: &str) {
+        if self.index.is_some() {
+            self.slots[key as usize].topic.hash = hash(topic);
+            self.index_grow(key);
+            self.index_link_last(key);
+        }
+    }
+
+    fn index_link_last(&mut self, key: Key) {
+        let Some(index) = &mut self.index else { return };
+        let chain = &mut self.slots[key as usize].topic;
+        let Some(b) = index.bucket(chain.hash) else { return };
+        let tail = core::mem::replace(&mut index.buckets[b].1, key);
+        (chain.prev, chain.next) = (tail, NONE);
+        index.used += 1;
+        match self.slots.get_mut(tail as usize) {
+            Some(last) => last.topic.next = key,
+            None => index.buckets[b].0 = key,
+        }
+    }
+
+    fn index_link_first(&mut self, key: Key) {
+        let Some(index) = &mut self.index else { return };
+        let chain = &mut self.slots[key as usize].topic;
+        let Some(b) = index.bucket(chain.hash) else { return };
+        let head = core::mem::replace(&mut index.buckets[b].0, key);
+        (chain.prev, chain.next) = (NONE, head);
+        index.used += 1;
+        match self.slots.get_mut(head as usize) {
+            Some(first) => first.topic.prev = key,
+            None => index.buckets[b].1 = key,
+        }
+    }
+
+    fn index_unlink(&mut self, key: Key) {
+        let Some(index) = &mut self.index else { return };
+        let Chain { hash, prev, next } = self.slots[key as usize].topic;
+        let Some(b) = index.bucket(hash) else { return };
+        index.used -= 1;
+        match self.slots.get_mut(prev as usize) {
+            Some(p) => p.topic.next = next,
+            None => index.buckets[b].0 = next,
+        }
+        match self.slots.get_mut(next as usize) {
+            Some(n) => n.topic.prev = prev,
+            None => index.buckets[b].1 = prev,
+        }
+    }
+
+    /// Doubles the buckets when they are full and links all queued messages but `newest` anew.
+    fn index_grow(&mut self, newest: Key) {
+        let Some(index) = &mut self.index else { return };
+        if index.used < index.buckets.len() {
+            return;
+        }
+        let size = (index.buckets.len() * 2).max(16);
+        *index = TopicIndex { buckets: alloc::vec![(NONE, NONE); size], used: 0 };
+        let mut key = self.stages[Stage::Queued as usize].head;
+        while key != NONE && key != newest {
+            self.index_link_last(key);
+            key = self.slots[key as usize].next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
