@@ -9,3 +9,5 @@
 extern crate alloc;
 
 pub mod time;
+pub mod topic;
+pub mod wire;
