@@ -27,3 +27,7 @@ no-std:
 # Outages of every kind against a broker in process, with a verdict table.
 demo *ARGS:
     cargo run --release -p everlink-cli -- demo {{ARGS}}
+
+# Side by side with other clients: see bench/README.md.
+bench *ARGS:
+    cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
