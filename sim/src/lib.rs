@@ -1,1 +1,4 @@
 //! Under construction.
+
+#[cfg(feature = "proxy")]
+pub mod proxy;

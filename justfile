@@ -1,0 +1,33 @@
+# One word for each chore. CI runs `./test`, which these recipes share; `just` itself is a convenience.
+
+# List the recipes.
+default:
+    @just --list
+
+# Everything CI runs, on a machine that may miss some tools.
+test:
+    ./test
+
+# The quick half of `test`: format, lints, documentation, size limits.
+check:
+    ./test fmt clippy docs tidy
+
+# Limits on files and functions; words that must not be left in.
+tidy:
+    ./test tidy
+
+# Only the tests that talk to a real mosquitto.
+broker:
+    cargo nextest run --workspace --all-features -E 'binary(/mosquitto/) + test(/mosquitto/)'
+
+# The engine for the smallest target, without allocator.
+no-std:
+    ./test no_std
+
+# Outages of every kind against a broker in process, with a verdict table.
+demo *ARGS:
+    cargo run --release -p everlink-cli -- demo {{ARGS}}
+
+# Side by side with other clients: see bench/README.md.
+bench *ARGS:
+    cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}

@@ -1,0 +1,183 @@
+//! Any packet: decoding by its type, and what encoding has in common.
+
+use super::reader::Reader;
+use super::writer::{Writer, packet_len};
+use super::{
+    Ack, AckKind, Auth, ConnAck, Connect, Disconnect, EncodeError, PacketType, Publish, SubAck,
+    Subscribe, UnsubAck, Unsubscribe, Version, WireError,
+};
+
+/// A Control Packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the packets")]
+pub enum Packet<'a> {
+    Connect(Connect<'a>),
+    ConnAck(ConnAck<'a>),
+    Publish(Publish<'a>),
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP.
+    Ack(Ack<'a>),
+    Subscribe(Subscribe<'a>),
+    SubAck(SubAck<'a>),
+    Unsubscribe(Unsubscribe<'a>),
+    UnsubAck(UnsubAck<'a>),
+    PingReq,
+    PingResp,
+    Disconnect(Disconnect<'a>),
+    Auth(Auth<'a>),
+}
+
+impl<'a> Packet<'a> {
+    /// Decodes `bytes`, exactly one packet with its fixed header.
+    ///
+    /// # Errors
+    /// Why the bytes are no packet of this version; the connection ends with
+    /// [`WireError::reason`].
+    #[inline]
+    pub fn decode(version: Version, bytes: &'a [u8]) -> Result<Self, WireError> {
+        let (kind, first, r) = open(bytes)?;
+        match kind {
+            PacketType::Publish => Publish::read(version, first, r).map(Self::Publish),
+            PacketType::PubAck => Ack::read(version, AckKind::PubAck, r).map(Self::Ack),
+            PacketType::PubRec => Ack::read(version, AckKind::PubRec, r).map(Self::Ack),
+            PacketType::PubRel => Ack::read(version, AckKind::PubRel, r).map(Self::Ack),
+            PacketType::PubComp => Ack::read(version, AckKind::PubComp, r).map(Self::Ack),
+            _ => Self::read_rare(version, kind, r),
+        }
+    }
+
+    /// Decodes `bytes`, which must be a CONNECT, and tells its version: for servers, which do not
+    /// know it before.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode); [`WireError::BadPacketType`] for another packet
+    /// [MQTT-3.1.0-1].
+    pub fn decode_connect(bytes: &'a [u8]) -> Result<(Version, Connect<'a>), WireError> {
+        match open(bytes)? {
+            (PacketType::Connect, _, r) => Connect::read(r),
+            _ => Err(WireError::BadPacketType),
+        }
+    }
+
+    fn read_rare(version: Version, kind: PacketType, r: Reader<'a>) -> Result<Self, WireError> {
+        version.check_type(kind)?;
+        match kind {
+            PacketType::Connect => match Connect::read(r)? {
+                (level, connect) if level == version => Ok(Self::Connect(connect)),
+                _ => Err(WireError::UnsupportedVersion),
+            },
+            PacketType::ConnAck => ConnAck::read(version, r).map(Self::ConnAck),
+            PacketType::Subscribe => Subscribe::read(version, r).map(Self::Subscribe),
+            PacketType::SubAck => SubAck::read(version, r).map(Self::SubAck),
+            PacketType::Unsubscribe => Unsubscribe::read(version, r).map(Self::Unsubscribe),
+            PacketType::UnsubAck => UnsubAck::read(version, r).map(Self::UnsubAck),
+            PacketType::PingReq => r.end().map(|()| Self::PingReq),
+            PacketType::PingResp => r.end().map(|()| Self::PingResp),
+            PacketType::Disconnect => Disconnect::read(version, r).map(Self::Disconnect),
+            PacketType::Auth => Auth::read(version, r).map(Self::Auth),
+            _ => Err(WireError::BadPacketType),
+        }
+    }
+}
+
+/// Takes the fixed header off; tells the type, the first byte and the rest.
+#[inline]
+fn open(bytes: &[u8]) -> Result<(PacketType, u8, Reader<'_>), WireError> {
+    let mut r = Reader::new(bytes);
+    let first = r.u8()?;
+    let kind = PacketType::from_first_byte(first)?;
+    if r.varint()? as usize != r.rest().len() {
+        return Err(WireError::BadLength);
+    }
+    Ok((kind, first, r))
+}
+
+/// What encoding asks of a packet.
+pub(super) trait Body {
+    fn first_byte(&self) -> u8;
+    /// Whether a peer would accept it.
+    fn check(&self, version: Version) -> Result<(), EncodeError>;
+    /// Bytes after the fixed header; huge but never wrapped if fields are too long.
+    fn body_len(&self, version: Version) -> usize;
+    /// Writes `body_len` bytes.
+    fn write(&self, version: Version, w: &mut Writer<'_>);
+}
+
+#[inline]
+fn encode(body: &impl Body, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
+    body.check(version)?;
+    let mut w = Writer::packet(out, body.first_byte(), body.body_len(version), 0)?;
+    body.write(version, &mut w);
+    w.finish()
+}
+
+/// A packet that is its fixed header.
+struct Bare(PacketType);
+
+impl Body for Bare {
+    fn first_byte(&self) -> u8 {
+        self.0.first_byte()
+    }
+
+    fn check(&self, _: Version) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    fn body_len(&self, _: Version) -> usize {
+        0
+    }
+
+    fn write(&self, _: Version, _: &mut Writer<'_>) {}
+}
+
+macro_rules! encodings {
+    ($($packet:ident)*) => {
+        $(impl<'a> $packet<'a> {
+            /// Writes the packet to the start of `out` and tells its length.
+            ///
+            /// # Errors
+            /// The buffer is too small, a field is too long, or the packet breaks the protocol.
+            #[inline]
+            pub fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
+                encode(self, version, out)
+            }
+
+            /// Bytes of the whole packet, with its fixed header.
+            #[inline]
+            pub fn encoded_len(&self, version: Version) -> usize {
+                packet_len(self.body_len(version))
+            }
+        }
+
+        impl<'a> From<$packet<'a>> for Packet<'a> {
+            fn from(packet: $packet<'a>) -> Self {
+                Self::$packet(packet)
+            }
+        })*
+
+        impl Packet<'_> {
+            /// Writes the packet to the start of `out` and tells its length.
+            ///
+            /// # Errors
+            /// The buffer is too small, a field is too long, or the packet breaks the protocol.
+            pub fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
+                match self {
+                    $(Self::$packet(packet) => packet.encode(version, out),)*
+                    Self::PingReq => encode(&Bare(PacketType::PingReq), version, out),
+                    Self::PingResp => encode(&Bare(PacketType::PingResp), version, out),
+                }
+            }
+
+            /// Bytes of the whole packet, with its fixed header.
+            pub fn encoded_len(&self, version: Version) -> usize {
+                match self {
+                    $(Self::$packet(packet) => packet.encoded_len(version),)*
+                    Self::PingReq | Self::PingResp => packet_len(0),
+                }
+            }
+        }
+    };
+}
+
+encodings! {
+    Connect ConnAck Publish Ack Subscribe SubAck Unsubscribe UnsubAck Disconnect Auth
+}

@@ -1,0 +1,417 @@
+//! One property: its type, its range, and the packets that may have it.
+
+use core::fmt;
+
+use super::reader::Reader;
+use super::writer::{MAX_REMAINING, Writer, field_len, varint_len};
+use super::{QoS, WireError};
+use crate::topic::TopicName;
+
+/// A property of MQTT 5, with the specification's name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Property<'a> {
+    /// Whether the payload is UTF-8 text.
+    PayloadFormatIndicator(bool),
+    /// Lifetime of the message in seconds.
+    MessageExpiryInterval(u32),
+    /// What the payload is, for example a MIME type.
+    ContentType(&'a str),
+    /// The Topic Name to send a response to.
+    ResponseTopic(&'a str),
+    /// What the requester needs to recognise the response.
+    CorrelationData(&'a [u8]),
+    /// The number of a subscription, 1 to 268 435 455.
+    SubscriptionIdentifier(u32),
+    /// How long the session is kept after the connection, in seconds; `u32::MAX` is for ever.
+    SessionExpiryInterval(u32),
+    /// The Client Identifier that the server chose.
+    AssignedClientIdentifier(&'a str),
+    /// The Keep Alive to use instead of the one asked for, in seconds; 0 is none.
+    ServerKeepAlive(u16),
+    /// Name of the authentication method.
+    AuthenticationMethod(&'a str),
+    /// Data of the authentication method. Never shown by `Debug`.
+    AuthenticationData(&'a [u8]),
+    /// Whether Reason Strings and User Properties are welcome on every packet.
+    RequestProblemInformation(bool),
+    /// How long the server waits before it publishes the Will Message, in seconds.
+    WillDelayInterval(u32),
+    /// Whether Response Information is wanted.
+    RequestResponseInformation(bool),
+    /// The basis of a Response Topic.
+    ResponseInformation(&'a str),
+    /// Another server to use.
+    ServerReference(&'a str),
+    /// A reason for people to read.
+    ReasonString(&'a str),
+    /// Most QoS 1 and 2 messages in flight towards the sender of this, not 0.
+    ReceiveMaximum(u16),
+    /// Highest Topic Alias that the sender of this accepts; 0 is none.
+    TopicAliasMaximum(u16),
+    /// A number that stands for the Topic Name, not 0.
+    TopicAlias(u16),
+    /// Highest QoS that the server supports: 0 or 1; absent means 2.
+    MaximumQoS(QoS),
+    /// Whether the server supports retained messages.
+    RetainAvailable(bool),
+    /// A name and a value; may be repeated.
+    UserProperty(&'a str, &'a str),
+    /// Most bytes of a packet that the sender of this accepts, not 0.
+    MaximumPacketSize(u32),
+    /// Whether the server supports wildcards in Topic Filters.
+    WildcardSubscriptionAvailable(bool),
+    /// Whether the server supports Subscription Identifiers.
+    SubscriptionIdentifierAvailable(bool),
+    /// Whether the server supports Shared Subscriptions.
+    SharedSubscriptionAvailable(bool),
+}
+
+/// What can have properties: a packet, or the Will Message inside CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are those of the packets")]
+pub enum PropertyContext {
+    Will = 0,
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    Disconnect = 14,
+    Auth = 15,
+}
+
+impl<'a> Property<'a> {
+    /// The identifier on the wire.
+    pub fn id(&self) -> u8 {
+        self.split().0
+    }
+
+    /// The name, as mosquitto's command line spells it.
+    pub fn name(&self) -> &'static str {
+        use Property::*;
+        match self {
+            PayloadFormatIndicator(_) => "payload-format-indicator",
+            MessageExpiryInterval(_) => "message-expiry-interval",
+            ContentType(_) => "content-type",
+            ResponseTopic(_) => "response-topic",
+            CorrelationData(_) => "correlation-data",
+            SubscriptionIdentifier(_) => "subscription-identifier",
+            SessionExpiryInterval(_) => "session-expiry-interval",
+            AssignedClientIdentifier(_) => "assigned-client-identifier",
+            ServerKeepAlive(_) => "server-keep-alive",
+            AuthenticationMethod(_) => "authentication-method",
+            AuthenticationData(_) => "authentication-data",
+            RequestProblemInformation(_) => "request-problem-information",
+            WillDelayInterval(_) => "will-delay-interval",
+            RequestResponseInformation(_) => "request-response-information",
+            ResponseInformation(_) => "response-information",
+            ServerReference(_) => "server-reference",
+            ReasonString(_) => "reason-string",
+            ReceiveMaximum(_) => "receive-maximum",
+            TopicAliasMaximum(_) => "topic-alias-maximum",
+            TopicAlias(_) => "topic-alias",
+            MaximumQoS(_) => "maximum-qos",
+            RetainAvailable(_) => "retain-available",
+            UserProperty(..) => "user-property",
+            MaximumPacketSize(_) => "maximum-packet-size",
+            WildcardSubscriptionAvailable(_) => "wildcard-subscription-available",
+            SubscriptionIdentifierAvailable(_) => "subscription-identifier-available",
+            SharedSubscriptionAvailable(_) => "shared-subscription-available",
+        }
+    }
+
+    /// Whether a packet of this kind may have a property of this type. Whether a client or a server
+    /// may send it is for the session to know.
+    pub fn allowed_in(&self, context: PropertyContext) -> bool {
+        allowed(self.id(), context)
+    }
+
+    /// Bytes on the wire, identifier included.
+    pub fn encoded_len(&self) -> usize {
+        1 + match self.split().1 {
+            Value::Byte(_) => 1,
+            Value::Two(_) => 2,
+            Value::Four(_) => 4,
+            Value::Var(v) => varint_len(v as usize),
+            Value::Text(text) => field_len(text.len()),
+            Value::Binary(bytes) => field_len(bytes.len()),
+            Value::Pair(name, value) => {
+                field_len(name.len()).saturating_add(field_len(value.len()))
+            }
+        }
+    }
+
+    /// Reads one property, with its range checked.
+    pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, WireError> {
+        let id = r.u8()?;
+        let rule = rule(id)?;
+        let value = match rule.kind {
+            Kind::Flag => Value::Byte(r.u8()?),
+            Kind::Two | Kind::TwoNotZero | Kind::Alias => Value::Two(r.u16()?),
+            Kind::Four | Kind::FourNotZero => Value::Four(r.u32()?),
+            Kind::VarNotZero => Value::Var(r.varint()?),
+            Kind::Text | Kind::Topic => Value::Text(r.string()?),
+            Kind::Binary => Value::Binary(r.binary()?),
+            Kind::Pair => Value::Pair(r.string()?, r.string()?),
+        };
+        rule.kind.check(value)?;
+        Self::join(id, value).ok_or(WireError::UnknownProperty)
+    }
+
+    /// Skips one property, without a look at its value; tells its identifier.
+    pub(super) fn skip(r: &mut Reader<'a>) -> Result<u8, WireError> {
+        let id = r.u8()?;
+        match rule(id)?.kind {
+            Kind::Flag => drop(r.u8()?),
+            Kind::Two | Kind::TwoNotZero | Kind::Alias => drop(r.u16()?),
+            Kind::Four | Kind::FourNotZero => drop(r.u32()?),
+            Kind::VarNotZero => drop(r.varint()?),
+            Kind::Text | Kind::Topic | Kind::Binary => drop(r.binary()?),
+            Kind::Pair => {
+                r.binary()?;
+                r.binary()?;
+            }
+        }
+        Ok(id)
+    }
+
+    pub(super) fn write(&self, w: &mut Writer<'_>) {
+        let (id, value) = self.split();
+        w.u8(id);
+        match value {
+            Value::Byte(v) => w.u8(v),
+            Value::Two(v) => w.u16(v),
+            Value::Four(v) => w.u32(v),
+            Value::Var(v) => w.varint(v),
+            Value::Text(text) => w.binary(text.as_bytes()),
+            Value::Binary(bytes) => w.binary(bytes),
+            Value::Pair(name, value) => {
+                w.binary(name.as_bytes());
+                w.binary(value.as_bytes());
+            }
+        }
+    }
+
+    /// Whether a peer would accept the value.
+    pub(super) fn check(&self) -> Result<(), WireError> {
+        let (id, value) = self.split();
+        let strings = match value {
+            Value::Text(text) => [text, ""],
+            Value::Pair(name, value) => [name, value],
+            _ => ["", ""],
+        };
+        if strings.iter().any(|s| crate::topic::contains(s.as_bytes(), [0])) {
+            return Err(WireError::BadString);
+        }
+        rule(id)?.kind.check(value)
+    }
+
+    /// The identifier and the untyped value; [`join`](Self::join) is the inverse.
+    fn split(&self) -> (u8, Value<'a>) {
+        use Property::*;
+        match *self {
+            PayloadFormatIndicator(v) => (0x01, Value::Byte(v.into())),
+            MessageExpiryInterval(v) => (0x02, Value::Four(v)),
+            ContentType(v) => (0x03, Value::Text(v)),
+            ResponseTopic(v) => (0x08, Value::Text(v)),
+            CorrelationData(v) => (0x09, Value::Binary(v)),
+            SubscriptionIdentifier(v) => (0x0B, Value::Var(v)),
+            SessionExpiryInterval(v) => (0x11, Value::Four(v)),
+            AssignedClientIdentifier(v) => (0x12, Value::Text(v)),
+            ServerKeepAlive(v) => (0x13, Value::Two(v)),
+            AuthenticationMethod(v) => (0x15, Value::Text(v)),
+            AuthenticationData(v) => (0x16, Value::Binary(v)),
+            RequestProblemInformation(v) => (0x17, Value::Byte(v.into())),
+            WillDelayInterval(v) => (0x18, Value::Four(v)),
+            RequestResponseInformation(v) => (0x19, Value::Byte(v.into())),
+            ResponseInformation(v) => (0x1A, Value::Text(v)),
+            ServerReference(v) => (0x1C, Value::Text(v)),
+            ReasonString(v) => (0x1F, Value::Text(v)),
+            ReceiveMaximum(v) => (0x21, Value::Two(v)),
+            TopicAliasMaximum(v) => (0x22, Value::Two(v)),
+            TopicAlias(v) => (0x23, Value::Two(v)),
+            MaximumQoS(v) => (0x24, Value::Byte(v as u8)),
+            RetainAvailable(v) => (0x25, Value::Byte(v.into())),
+            UserProperty(name, value) => (0x26, Value::Pair(name, value)),
+            MaximumPacketSize(v) => (0x27, Value::Four(v)),
+            WildcardSubscriptionAvailable(v) => (0x28, Value::Byte(v.into())),
+            SubscriptionIdentifierAvailable(v) => (0x29, Value::Byte(v.into())),
+            SharedSubscriptionAvailable(v) => (0x2A, Value::Byte(v.into())),
+        }
+    }
+
+    fn join(id: u8, value: Value<'a>) -> Option<Self> {
+        use Property::*;
+        Some(match (id, value) {
+            (0x01, Value::Byte(v)) => PayloadFormatIndicator(v != 0),
+            (0x02, Value::Four(v)) => MessageExpiryInterval(v),
+            (0x03, Value::Text(v)) => ContentType(v),
+            (0x08, Value::Text(v)) => ResponseTopic(v),
+            (0x09, Value::Binary(v)) => CorrelationData(v),
+            (0x0B, Value::Var(v)) => SubscriptionIdentifier(v),
+            (0x11, Value::Four(v)) => SessionExpiryInterval(v),
+            (0x12, Value::Text(v)) => AssignedClientIdentifier(v),
+            (0x13, Value::Two(v)) => ServerKeepAlive(v),
+            (0x15, Value::Text(v)) => AuthenticationMethod(v),
+            (0x16, Value::Binary(v)) => AuthenticationData(v),
+            (0x17, Value::Byte(v)) => RequestProblemInformation(v != 0),
+            (0x18, Value::Four(v)) => WillDelayInterval(v),
+            (0x19, Value::Byte(v)) => RequestResponseInformation(v != 0),
+            (0x1A, Value::Text(v)) => ResponseInformation(v),
+            (0x1C, Value::Text(v)) => ServerReference(v),
+            (0x1F, Value::Text(v)) => ReasonString(v),
+            (0x21, Value::Two(v)) => ReceiveMaximum(v),
+            (0x22, Value::Two(v)) => TopicAliasMaximum(v),
+            (0x23, Value::Two(v)) => TopicAlias(v),
+            (0x24, Value::Byte(v)) => MaximumQoS(QoS::try_from(v).ok()?),
+            (0x25, Value::Byte(v)) => RetainAvailable(v != 0),
+            (0x26, Value::Pair(name, value)) => UserProperty(name, value),
+            (0x27, Value::Four(v)) => MaximumPacketSize(v),
+            (0x28, Value::Byte(v)) => WildcardSubscriptionAvailable(v != 0),
+            (0x29, Value::Byte(v)) => SubscriptionIdentifierAvailable(v != 0),
+            (0x2A, Value::Byte(v)) => SharedSubscriptionAvailable(v != 0),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Debug for Property<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (_, value) = self.split();
+        let value: &dyn fmt::Debug = match &value {
+            // Authentication Data is a secret; it must not end in a log.
+            _ if matches!(self, Self::AuthenticationData(_)) => &"***",
+            Value::Byte(v) => v,
+            Value::Two(v) => v,
+            Value::Four(v) | Value::Var(v) => v,
+            Value::Text(v) => v,
+            Value::Binary(v) => v,
+            Value::Pair(name, value) => return write!(f, "{}: {name:?}={value:?}", self.name()),
+        };
+        write!(f, "{}: {value:?}", self.name())
+    }
+}
+
+/// A property's value without its meaning.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Byte(u8),
+    Two(u16),
+    Four(u32),
+    Var(u32),
+    Text(&'a str),
+    Binary(&'a [u8]),
+    Pair(&'a str, &'a str),
+}
+
+/// How a property's value is written, and its range.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// One byte, 0 or 1.
+    Flag,
+    Two,
+    TwoNotZero,
+    /// As `TwoNotZero`, with a Reason Code of its own.
+    Alias,
+    Four,
+    FourNotZero,
+    VarNotZero,
+    Text,
+    /// Text that is a Topic Name.
+    Topic,
+    Binary,
+    Pair,
+}
+
+impl Kind {
+    fn check(self, value: Value<'_>) -> Result<(), WireError> {
+        match (self, value) {
+            // [MQTT-3.3.2-8]: the receiver answers with Topic Alias invalid.
+            (Self::Alias, Value::Two(0)) => Err(WireError::BadTopicAlias),
+            (Self::Flag, Value::Byte(2..))
+            | (Self::TwoNotZero, Value::Two(0))
+            | (Self::FourNotZero, Value::Four(0))
+            | (Self::VarNotZero, Value::Var(0)) => Err(WireError::BadPropertyValue),
+            (_, Value::Var(v)) if v as usize > MAX_REMAINING => Err(WireError::BadPropertyValue),
+            // [MQTT-3.3.2-14] A Response Topic has no wildcard.
+            (Self::Topic, Value::Text(topic)) if TopicName::new(topic).is_err() => {
+                Err(WireError::BadTopicName)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a packet of this kind may have the property `id`.
+pub(super) fn allowed(id: u8, context: PropertyContext) -> bool {
+    rule(id).is_ok_and(|rule| rule.allowed >> context as u8 & 1 != 0)
+}
+
+#[derive(Clone, Copy)]
+struct Rule {
+    kind: Kind,
+    /// One bit for each [`PropertyContext`].
+    allowed: u16,
+}
+
+fn rule(id: u8) -> Result<Rule, WireError> {
+    TABLE.get(usize::from(id)).copied().flatten().ok_or(WireError::UnknownProperty)
+}
+
+/// Table 2-4 of the specification.
+static TABLE: [Option<Rule>; 0x2B] = {
+    use Kind::*;
+    const WILL: u16 = 1 << PropertyContext::Will as u8;
+    const CONNECT: u16 = 1 << PropertyContext::Connect as u8;
+    const CONNACK: u16 = 1 << PropertyContext::ConnAck as u8;
+    const PUBLISH: u16 = 1 << PropertyContext::Publish as u8;
+    const ACKS: u16 = 0xF << PropertyContext::PubAck as u8;
+    const SUBSCRIBE: u16 = 1 << PropertyContext::Subscribe as u8;
+    const SUBACK: u16 = 1 << PropertyContext::SubAck as u8;
+    const UNSUBSCRIBE: u16 = 1 << PropertyContext::Unsubscribe as u8;
+    const UNSUBACK: u16 = 1 << PropertyContext::UnsubAck as u8;
+    const DISCONNECT: u16 = 1 << PropertyContext::Disconnect as u8;
+    const AUTH: u16 = 1 << PropertyContext::Auth as u8;
+    const REASONED: u16 = CONNACK | ACKS | SUBACK | UNSUBACK | DISCONNECT | AUTH;
+    const ALL: u16 = REASONED | WILL | CONNECT | PUBLISH | SUBSCRIBE | UNSUBSCRIBE;
+    const fn some(kind: Kind, allowed: u16) -> Option<Rule> {
+        Some(Rule { kind, allowed })
+    }
+    let mut table = [None; 0x2B];
+    table[0x01] = some(Flag, WILL | PUBLISH);
+    table[0x02] = some(Four, WILL | PUBLISH);
+    table[0x03] = some(Text, WILL | PUBLISH);
+    table[0x08] = some(Topic, WILL | PUBLISH);
+    table[0x09] = some(Binary, WILL | PUBLISH);
+    table[0x0B] = some(VarNotZero, PUBLISH | SUBSCRIBE);
+    table[0x11] = some(Four, CONNECT | CONNACK | DISCONNECT);
+    table[0x12] = some(Text, CONNACK);
+    table[0x13] = some(Two, CONNACK);
+    table[0x15] = some(Text, CONNECT | CONNACK | AUTH);
+    table[0x16] = some(Binary, CONNECT | CONNACK | AUTH);
+    table[0x17] = some(Flag, CONNECT);
+    table[0x18] = some(Four, WILL);
+    table[0x19] = some(Flag, CONNECT);
+    table[0x1A] = some(Text, CONNACK);
+    table[0x1C] = some(Text, CONNACK | DISCONNECT);
+    table[0x1F] = some(Text, REASONED);
+    table[0x21] = some(TwoNotZero, CONNECT | CONNACK);
+    table[0x22] = some(Two, CONNECT | CONNACK);
+    table[0x23] = some(Alias, PUBLISH);
+    table[0x24] = some(Flag, CONNACK);
+    table[0x25] = some(Flag, CONNACK);
+    table[0x26] = some(Pair, ALL);
+    table[0x27] = some(FourNotZero, CONNECT | CONNACK);
+    table[0x28] = some(Flag, CONNACK);
+    table[0x29] = some(Flag, CONNACK);
+    table[0x2A] = some(Flag, CONNACK);
+    table
+};

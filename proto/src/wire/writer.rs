@@ -1,0 +1,135 @@
+//! A cursor over the caller's buffer. The packet's length is known before the first byte is
+//! written, so the buffer is checked once, by [`Writer::packet`]; after that only a field that is
+//! too long can fail, and [`Writer::finish`] tells.
+
+use super::{EncodeError, PacketId};
+
+/// The largest Remaining Length.
+pub(super) const MAX_REMAINING: usize = 268_435_455;
+
+pub(super) struct Writer<'a> {
+    rest: &'a mut [u8],
+    written: usize,
+    fault: Option<EncodeError>,
+}
+
+impl<'a> Writer<'a> {
+    /// Over a buffer without a packet's fixed header.
+    #[inline]
+    pub(super) fn new(out: &'a mut [u8]) -> Self {
+        Self { rest: out, written: 0, fault: None }
+    }
+
+    /// Starts a packet with its fixed header. Of the `remaining` bytes after it, the last `streamed`
+    /// are written by someone else, and the buffer need not have room for them.
+    #[inline]
+    pub(super) fn packet(
+        out: &'a mut [u8],
+        first: u8,
+        remaining: usize,
+        streamed: usize,
+    ) -> Result<Self, EncodeError> {
+        if remaining > MAX_REMAINING {
+            return Err(EncodeError::TooLong);
+        }
+        let needed = packet_len(remaining) - streamed;
+        if out.len() < needed {
+            return Err(EncodeError::NoSpace { needed });
+        }
+        let mut w = Self::new(out);
+        w.u8(first);
+        w.varint(remaining as u32);
+        Ok(w)
+    }
+
+    /// Bytes written.
+    #[inline]
+    pub(super) fn finish(self) -> Result<usize, EncodeError> {
+        match self.fault {
+            None => Ok(self.written),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    #[inline]
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        match core::mem::take(&mut self.rest).split_at_mut_checked(bytes.len()) {
+            Some((first, rest)) => {
+                first.copy_from_slice(bytes);
+                self.rest = rest;
+                self.written += bytes.len();
+            }
+            None => self.fail(EncodeError::NoSpace { needed: self.written + bytes.len() }),
+        }
+    }
+
+    #[inline]
+    pub(super) fn u8(&mut self, value: u8) {
+        self.bytes(&[value]);
+    }
+
+    #[inline]
+    pub(super) fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    pub(super) fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_be_bytes());
+    }
+
+    /// A Variable Byte Integer of at most [`MAX_REMAINING`].
+    #[inline]
+    pub(super) fn varint(&mut self, mut value: u32) {
+        while value > 0x7F {
+            self.u8(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.u8(value as u8);
+    }
+
+    /// Binary Data, or a UTF-8 Encoded String.
+    #[inline]
+    pub(super) fn binary(&mut self, bytes: &[u8]) {
+        match u16::try_from(bytes.len()) {
+            Ok(len) => {
+                self.u16(len);
+                self.bytes(bytes);
+            }
+            Err(_) => self.fail(EncodeError::TooLong),
+        }
+    }
+
+    #[inline]
+    pub(super) fn packet_id(&mut self, pid: PacketId) {
+        self.u16(pid.get());
+    }
+
+    #[cold]
+    fn fail(&mut self, fault: EncodeError) {
+        self.rest = &mut [];
+        self.fault.get_or_insert(fault);
+    }
+}
+
+/// Bytes that `value` takes as a Variable Byte Integer.
+#[inline]
+pub(super) const fn varint_len(value: usize) -> usize {
+    match value {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        _ => 4,
+    }
+}
+
+/// Bytes that a packet takes with its fixed header.
+#[inline]
+pub(super) const fn packet_len(remaining: usize) -> usize {
+    remaining.saturating_add(1 + varint_len(remaining))
+}
+
+/// Bytes that `field` takes as Binary Data or as a UTF-8 Encoded String.
+#[inline]
+pub(super) const fn field_len(len: usize) -> usize {
+    len.saturating_add(2)
+}
