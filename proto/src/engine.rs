@@ -6,7 +6,9 @@
 
 use crate::time::{Duration, Instant};
 use crate::topic::{TopicFilter, TopicName};
-use crate::wire::{Auth, ConnAck, Connect, Disconnect, Properties, QoS, ReasonCode, SubscribeOptions};
+use crate::wire::{
+    Auth, ConnAck, Connect, Disconnect, Properties, QoS, ReasonCode, SubscribeOptions,
+};
 
 /// Whom to tell when an operation ends; chosen by the caller, given back in [`Inbox::done`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -480,10 +482,20 @@ pub trait Engine {
 
     /// Writes CONNECT, in answer to [`Output::Connect`]. Clean Start and keep-alive are the
     /// engine's; the rest is the caller's. Fails if it does not fit into `tx`.
-    fn connect(&mut self, now: Instant, with: &Connect<'_>, tx: &mut [u8]) -> Result<usize, Refused>;
+    fn connect(
+        &mut self,
+        now: Instant,
+        with: &Connect<'_>,
+        tx: &mut [u8],
+    ) -> Result<usize, Refused>;
 
     /// Accepts a message. Never waits.
-    fn publish(&mut self, now: Instant, message: &Outgoing<'_>, inbox: &mut impl Inbox) -> Result<(), Refused>;
+    fn publish(
+        &mut self,
+        now: Instant,
+        message: &Outgoing<'_>,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused>;
 
     /// Subscribes, now or as soon as there is a connection, and again whenever a session is lost.
     fn subscribe(

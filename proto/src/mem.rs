@@ -12,9 +12,15 @@ pub struct Table<'m, T>(Inner<'m, T>);
 
 #[derive(Debug)]
 enum Inner<'m, T> {
-    Fixed { slots: &'m mut [T], len: usize },
+    Fixed {
+        slots: &'m mut [T],
+        len: usize,
+    },
     #[cfg(feature = "alloc")]
-    Growing { slots: Vec<T>, limit: usize },
+    Growing {
+        slots: Vec<T>,
+        limit: usize,
+    },
 }
 
 impl<'m, T: Copy + Default> Table<'m, T> {
@@ -135,9 +141,9 @@ impl<'m, T: Copy + Default> Ring<'m, T> {
         Self { table, head: 0, len: 0 }
     }
 
-    /// Number of entries.
-    pub fn len(&self) -> usize {
-        self.len
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Entries that still fit.
@@ -201,8 +207,12 @@ pub struct Text {
 }
 
 impl Text {
-    /// Length in bytes.
-    pub fn len(self) -> usize {
+    /// Whether it has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    fn len(self) -> usize {
         self.len as usize
     }
 }

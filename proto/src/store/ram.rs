@@ -67,7 +67,14 @@ impl RamStore {
     /// An empty store.
     pub const fn new() -> Self {
         const EMPTY: List = List { head: NONE, tail: NONE, len: 0 };
-        Self { slots: Vec::new(), stages: [EMPTY; 3], free: NONE, free_buffers: 0, bytes: 0, index: None }
+        Self {
+            slots: Vec::new(),
+            stages: [EMPTY; 3],
+            free: NONE,
+            free_buffers: 0,
+            bytes: 0,
+            index: None,
+        }
     }
 
     /// An empty store that finds messages by topic in constant time, as the policy that keeps the
@@ -262,7 +269,9 @@ impl Store for RamStore {
         let is_topic = |key: &Key| self.content(*key).is_some_and(|c| c.topic == topic);
         match &self.index {
             Some(index) => self.chain(index.head(hash(topic))).find(is_topic),
-            None => core::iter::successors(self.first(Stage::Queued), |k| self.next(*k)).find(is_topic),
+            None => {
+                core::iter::successors(self.first(Stage::Queued), |k| self.next(*k)).find(is_topic)
+            }
         }
     }
 }
@@ -355,6 +364,3 @@ impl RamStore {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
