@@ -9,7 +9,9 @@
 extern crate alloc;
 
 pub mod engine;
+mod fault;
 pub mod mem;
+pub mod session;
 pub mod store;
 pub mod time;
 pub mod topic;

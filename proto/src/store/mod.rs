@@ -31,6 +31,8 @@ pub enum Stage {
 /// What the engine must know of a message besides its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta {
+    /// How far it has come. Kept by the store; whoever pushes says [`Stage::Queued`].
+    pub stage: Stage,
     /// Whom to tell when the fate of the message is known.
     pub tag: Tag,
     /// Quality of service of the publication.
@@ -39,7 +41,9 @@ pub struct Meta {
     pub retain: bool,
     /// Packet Identifier once sent, else 0.
     pub pid: u16,
-    /// How often it was sent again on the present connection.
+    /// The connection it was last sent on.
+    pub connection: u32,
+    /// How often it was sent again on that connection.
     pub repeats: u8,
     /// When the message was accepted.
     pub accepted: Instant,
@@ -105,7 +109,8 @@ pub trait Store {
     /// Moves a message to the end of another stage.
     fn advance(&mut self, key: Key, to: Stage);
 
-    /// Puts every [`Stage::Sent`] message, in order, before all queued ones: they are as if never sent.
+    /// Puts every [`Stage::Sent`] message, in order, before all queued ones, without Packet
+    /// Identifier: they are as if never sent.
     fn requeue(&mut self);
 
     /// Forgets a message.
@@ -114,8 +119,8 @@ pub trait Store {
     /// Number of messages in a stage.
     fn len(&self, stage: Stage) -> usize;
 
-    /// Bytes of content held in all stages.
-    fn bytes(&self) -> usize;
+    /// Bytes of content held in a stage.
+    fn bytes(&self, stage: Stage) -> usize;
 
     /// The oldest queued message with this Topic Name.
     fn oldest_of(&self, topic: &str) -> Option<Key>;

@@ -20,13 +20,12 @@ pub struct RamStore {
     stages: [List; 3],
     free: u32,
     free_buffers: usize,
-    bytes: usize,
     index: Option<TopicIndex>,
 }
 
 #[derive(Debug)]
 struct Slot {
-    place: Place,
+    used: bool,
     prev: u32,
     next: u32,
     meta: Meta,
@@ -36,17 +35,12 @@ struct Slot {
     topic: Chain,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Free,
-    In(Stage),
-}
-
 #[derive(Clone, Copy, Debug)]
 struct List {
     head: u32,
     tail: u32,
     len: usize,
+    bytes: usize,
 }
 
 /// Links of one hash bucket of the topic index, oldest first.
@@ -66,15 +60,8 @@ impl Default for RamStore {
 impl RamStore {
     /// An empty store.
     pub const fn new() -> Self {
-        const EMPTY: List = List { head: NONE, tail: NONE, len: 0 };
-        Self {
-            slots: Vec::new(),
-            stages: [EMPTY; 3],
-            free: NONE,
-            free_buffers: 0,
-            bytes: 0,
-            index: None,
-        }
+        const EMPTY: List = List { head: NONE, tail: NONE, len: 0, bytes: 0 };
+        Self { slots: Vec::new(), stages: [EMPTY; 3], free: NONE, free_buffers: 0, index: None }
     }
 
     /// An empty store that finds messages by topic in constant time, as the policy that keeps the
@@ -84,11 +71,11 @@ impl RamStore {
     }
 
     fn slot(&self, key: Key) -> Option<&Slot> {
-        self.slots.get(key as usize).filter(|s| s.place != Place::Free)
+        self.slots.get(key as usize).filter(|s| s.used)
     }
 
     fn slot_mut(&mut self, key: Key) -> Option<&mut Slot> {
-        self.slots.get_mut(key as usize).filter(|s| s.place != Place::Free)
+        self.slots.get_mut(key as usize).filter(|s| s.used)
     }
 
     fn take_free(&mut self, meta: Meta) -> Result<Key, StoreError> {
@@ -103,7 +90,7 @@ impl RamStore {
         let key = u32::try_from(self.slots.len()).ok().filter(|k| *k < NONE).ok_or(StoreError)?;
         self.slots.try_reserve(1).map_err(|_| StoreError)?;
         self.slots.push(Slot {
-            place: Place::Free,
+            used: false,
             prev: NONE,
             next: NONE,
             meta,
@@ -118,7 +105,8 @@ impl RamStore {
     fn link_last(&mut self, key: Key, stage: Stage) {
         let tail = self.stages[stage as usize].tail;
         let slot = &mut self.slots[key as usize];
-        (slot.place, slot.prev, slot.next) = (Place::In(stage), tail, NONE);
+        let bytes = slot.data.len();
+        (slot.used, slot.meta.stage, slot.prev, slot.next) = (true, stage, tail, NONE);
         match self.slots.get_mut(tail as usize) {
             Some(last) => last.next = key,
             None => self.stages[stage as usize].head = key,
@@ -126,12 +114,13 @@ impl RamStore {
         let list = &mut self.stages[stage as usize];
         list.tail = key;
         list.len += 1;
+        list.bytes += bytes;
     }
 
     fn unlink(&mut self, key: Key) -> Option<Stage> {
-        let slot = self.slots.get_mut(key as usize)?;
-        let Place::In(stage) = slot.place else { return None };
-        let (prev, next) = (slot.prev, slot.next);
+        let slot = self.slot(key)?;
+        let stage = slot.meta.stage;
+        let (prev, next, bytes) = (slot.prev, slot.next, slot.data.len());
         match self.slots.get_mut(prev as usize) {
             Some(p) => p.next = next,
             None => self.stages[stage as usize].head = next,
@@ -140,7 +129,9 @@ impl RamStore {
             Some(n) => n.prev = prev,
             None => self.stages[stage as usize].tail = prev,
         }
-        self.stages[stage as usize].len -= 1;
+        let list = &mut self.stages[stage as usize];
+        list.len -= 1;
+        list.bytes -= bytes;
         if stage == Stage::Queued {
             self.index_unlink(key);
         }
@@ -149,7 +140,6 @@ impl RamStore {
 
     fn drop_content(&mut self, key: Key) {
         let slot = &mut self.slots[key as usize];
-        self.bytes -= slot.data.len();
         slot.data.clear();
         (slot.topic_len, slot.props_len) = (0, 0);
         if slot.data.capacity() > KEPT_BUFFER_BYTES {
@@ -183,7 +173,6 @@ impl Store for RamStore {
         slot.data.extend_from_slice(content.props);
         slot.data.extend_from_slice(content.payload);
         (slot.topic_len, slot.props_len) = (content.topic.len(), content.props.len());
-        self.bytes += content.cost();
         self.link_last(key, Stage::Queued);
         self.index_append(key, content.topic);
         Ok(key)
@@ -214,10 +203,10 @@ impl Store for RamStore {
 
     fn advance(&mut self, key: Key, to: Stage) {
         if self.unlink(key).is_some() {
-            self.link_last(key, to);
             if to == Stage::Released {
                 self.drop_content(key);
             }
+            self.link_last(key, to);
         }
     }
 
@@ -228,7 +217,8 @@ impl Store for RamStore {
             self.unlink(key);
             let head = self.stages[Stage::Queued as usize].head;
             let slot = &mut self.slots[key as usize];
-            (slot.place, slot.prev, slot.next) = (Place::In(Stage::Queued), NONE, head);
+            let bytes = slot.data.len();
+            (slot.meta.stage, slot.meta.pid, slot.prev, slot.next) = (Stage::Queued, 0, NONE, head);
             match self.slots.get_mut(head as usize) {
                 Some(first) => first.prev = key,
                 None => self.stages[Stage::Queued as usize].tail = key,
@@ -236,6 +226,7 @@ impl Store for RamStore {
             let list = &mut self.stages[Stage::Queued as usize];
             list.head = key;
             list.len += 1;
+            list.bytes += bytes;
             self.index_link_first(key);
         }
     }
@@ -251,7 +242,7 @@ impl Store for RamStore {
             slot.data = Vec::new();
         }
         self.free_buffers += usize::from(slot.data.capacity() != 0);
-        slot.place = Place::Free;
+        slot.used = false;
         slot.next = self.free;
         self.free = key;
         self.shrink_if_idle();
@@ -261,8 +252,8 @@ impl Store for RamStore {
         self.stages[stage as usize].len
     }
 
-    fn bytes(&self) -> usize {
-        self.bytes
+    fn bytes(&self, stage: Stage) -> usize {
+        self.stages[stage as usize].bytes
     }
 
     fn oldest_of(&self, topic: &str) -> Option<Key> {

@@ -1,5 +1,6 @@
 //! PUBLISH.
 
+use super::frame::frame_len;
 use super::packet::Body;
 use super::property::PropertyContext;
 use super::reader::Reader;
@@ -51,6 +52,22 @@ impl<'a> Publish<'a> {
     /// Bytes of the whole packet with a payload of `payload_len` bytes.
     pub fn encoded_len_with(&self, version: Version, payload_len: usize) -> usize {
         packet_len(self.variable_header_len(version).saturating_add(payload_len))
+    }
+
+    /// Reads what is there of a PUBLISH of which only the beginning is at hand; the payload is
+    /// what follows, however little.
+    ///
+    /// # Errors
+    /// [`WireError::BadPacketType`] if it is no PUBLISH, [`WireError::Truncated`] if all but the
+    /// payload is not at hand.
+    pub fn decode_head(version: Version, head: &'a [u8]) -> Result<Self, WireError> {
+        let first = *head.first().ok_or(WireError::Truncated)?;
+        if PacketType::from_first_byte(first)? != PacketType::Publish {
+            return Err(WireError::BadPacketType);
+        }
+        let header = frame_len(head)?.ok_or(WireError::Truncated)?;
+        let body = head.get(header.header_len..).ok_or(WireError::Truncated)?;
+        Self::read(version, first, Reader::new(body))
     }
 
     #[inline]

@@ -1,0 +1,193 @@
+//! What the broker acknowledges. A late or second acknowledgement is counted and harms nothing.
+
+use super::flights::Flight;
+use super::phase::Phase;
+use super::subs::SubState;
+use super::*;
+use crate::engine::{Step, Tag};
+use crate::store::Key;
+use crate::wire::{QoS, SubAck, UnsubAck};
+
+impl<S: Store> Session<'_, S> {
+    pub(super) fn on_puback(
+        &mut self,
+        now: Instant,
+        pid: u16,
+        ack: &Ack<'_>,
+        inbox: &mut impl Inbox,
+    ) {
+        match self.awaiting(pid, QoS::AtLeastOnce, Stage::Sent) {
+            Some(key) => self.acknowledged(now, key, ack, inbox),
+            None => self.stray(pid),
+        }
+    }
+
+    pub(super) fn on_pubrec(
+        &mut self,
+        now: Instant,
+        pid: u16,
+        ack: &Ack<'_>,
+        inbox: &mut impl Inbox,
+    ) {
+        if let Some(key) = self.awaiting(pid, QoS::ExactlyOnce, Stage::Sent) {
+            if ack.reason.is_error() {
+                // [MQTT-4.3.3-4] no PUBREL follows; the exchange is over.
+                return self.acknowledged(now, key, ack, inbox);
+            }
+            if self.sending.is_partial(key) {
+                return self.violation(now, ReasonCode::PROTOCOL_ERROR);
+            }
+            self.measure(now, key);
+            self.release(now, key, pid);
+        } else if let Some(key) = self.awaiting(pid, QoS::ExactlyOnce, Stage::Released) {
+            // A second PUBREC, as after a PUBLISH sent twice. PUBREL is on its way already.
+            if let Some(meta) = self.store.meta_mut(key) {
+                meta.repeats = meta.repeats.saturating_sub(1);
+            }
+            self.stats.strays += 1;
+        } else if matches!(self.flights.get(pid), Flight::Ghost(_)) {
+            self.stray(pid);
+        } else {
+            // The broker holds an exchange we know nothing of: let it end.
+            self.stats.strays += 1;
+            self.owe(AckKind::PubRel, pid, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND);
+        }
+    }
+
+    /// [MQTT-4.3.3-5] the message is the broker's now; PUBREL follows, in the order of the PUBRECs.
+    fn release(&mut self, now: Instant, key: Key, pid: u16) {
+        self.sending.leaving(&self.store, key, now);
+        let connection = self.connection;
+        if let Some(meta) = self.store.meta_mut(key) {
+            meta.sent = now;
+            if meta.connection != connection {
+                // It was not sent again on this connection yet, and need not be.
+                (meta.connection, meta.repeats) = (connection, 0);
+                self.sending.opened_one();
+            }
+        }
+        if self.store.first(Stage::Released).is_none() {
+            self.sending.released_head_at(now);
+        }
+        self.store.advance(key, Stage::Released);
+        self.owe(AckKind::PubRel, pid, ReasonCode::SUCCESS);
+    }
+
+    pub(super) fn on_pubcomp(
+        &mut self,
+        now: Instant,
+        pid: u16,
+        ack: &Ack<'_>,
+        inbox: &mut impl Inbox,
+    ) {
+        match self.awaiting(pid, QoS::ExactlyOnce, Stage::Released) {
+            // "Packet Identifier not found" ends the exchange as well: PUBREC had been given.
+            Some(key) => {
+                let outcome = Outcome::Delivered(ReasonCode::SUCCESS, ack.props);
+                self.finish(now, key, outcome, inbox);
+            }
+            None => self.stray(pid),
+        }
+    }
+
+    /// The message that `pid` names, if it is of this QoS and at this stage.
+    fn awaiting(&self, pid: u16, qos: QoS, stage: Stage) -> Option<Key> {
+        let Flight::Message(key) = self.flights.get(pid) else { return None };
+        let matches =
+            self.store.meta(key).is_some_and(|m| m.pid == pid && m.qos == qos && m.stage == stage);
+        matches.then_some(key)
+    }
+
+    fn acknowledged(&mut self, now: Instant, key: Key, ack: &Ack<'_>, inbox: &mut impl Inbox) {
+        if self.sending.is_partial(key) {
+            // It cannot know the whole packet yet.
+            return self.violation(now, ReasonCode::PROTOCOL_ERROR);
+        }
+        self.measure(now, key);
+        let outcome = if ack.reason.is_error() {
+            Outcome::Rejected(ack.reason, ack.props)
+        } else {
+            Outcome::Delivered(ack.reason, ack.props)
+        };
+        self.finish(now, key, outcome, inbox);
+    }
+
+    /// Round trips of messages sent once only: else it is unknown which copy was meant.
+    fn measure(&mut self, now: Instant, key: Key) {
+        let Some(meta) = self.store.meta(key) else { return };
+        if meta.connection == self.connection && meta.repeats == 0 {
+            let round_trip = now.since(meta.sent);
+            self.live.acknowledged(round_trip);
+        }
+    }
+
+    fn stray(&mut self, pid: u16) {
+        self.stats.strays += 1;
+        match self.flights.get(pid) {
+            Flight::Ghost(0 | 1) => self.flights.set(pid, Flight::Free),
+            Flight::Ghost(n) => self.flights.set(pid, Flight::Ghost(n - 1)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_suback(&mut self, ack: &SubAck<'_>, inbox: &mut impl Inbox) {
+        let pid = ack.pid.get();
+        let Some(at) = self.end_operation(pid, SubState::Asked) else { return };
+        let reason = ack.reasons().next().unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
+        let tag = self.subs.get(at).map_or(Tag::NONE, |s| s.tag);
+        if reason.is_error() {
+            self.subs.take(at);
+            tell(tag, Outcome::Rejected(reason, ack.props), inbox);
+        } else {
+            self.subs.granted(at);
+            tell(tag, Outcome::Delivered(reason, ack.props), inbox);
+        }
+    }
+
+    pub(super) fn on_unsuback(&mut self, ack: &UnsubAck<'_>, inbox: &mut impl Inbox) {
+        let Some(at) = self.end_operation(ack.pid.get(), SubState::Leaving) else { return };
+        // 3.1.1 gives no reason.
+        let reason = ack.reasons().next().unwrap_or(ReasonCode::SUCCESS);
+        let tag = self.subs.take(at).map_or(Tag::NONE, |s| s.tag);
+        let outcome = match reason.is_error() {
+            true => Outcome::Rejected(reason, ack.props),
+            false => Outcome::Delivered(reason, ack.props),
+        };
+        tell(tag, outcome, inbox);
+    }
+
+    /// Frees the identifier and finds whose it was.
+    fn end_operation(&mut self, pid: u16, state: SubState) -> Option<usize> {
+        if self.flights.get(pid) == Flight::Operation {
+            self.flights.set(pid, Flight::Free);
+        } else {
+            self.stats.strays += 1;
+        }
+        self.subs.awaiting(pid).filter(|at| self.subs.get(*at).is_some_and(|s| s.state == state))
+    }
+
+    /// The peer lives, but an acknowledgement does not come.
+    pub(super) fn acknowledgement_overdue(&mut self, now: Instant) {
+        let limit = now - self.cfg.response_time;
+        let heads = [self.store.first(Stage::Sent), self.store.first(Stage::Released)];
+        let worn_out =
+            |key: Key| self.store.meta(key).is_some_and(|m| m.repeats >= self.cfg.max_repeats);
+        // [MQTT-4.4.0-1] MQTT 5 allows no second sending on a live connection.
+        if self.cfg.version == Version::V5
+            || self.subs.awaited_since().is_some_and(|t| t <= limit)
+            || heads.into_iter().flatten().any(worn_out)
+        {
+            return self.break_off(now, Fault::new(Step::Up, Cause::AckMissing), None);
+        }
+        if self.phase == Phase::Up && !self.sending.is_mid_packet() {
+            self.sending.start_resending(&self.store, limit);
+            self.sending.restart_clocks(now);
+        }
+    }
+}
+
+fn tell(tag: Tag, outcome: Outcome<'_>, inbox: &mut impl Inbox) {
+    if tag != Tag::NONE {
+        inbox.done(tag, outcome);
+    }
+}

@@ -1,0 +1,167 @@
+//! What the application may choose. Every field has a default that suits a server or a board.
+
+use crate::engine::WhenFull;
+use crate::time::Duration;
+use crate::wire::Version;
+
+/// How a [`Session`](super::Session) behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Protocol version.
+    pub version: Version,
+    /// Keep Alive in seconds, 0 to 65535; 0 turns the broker's check off. The broker may lower it.
+    pub keep_alive: u16,
+    /// Longest pause between pings; used only if shorter than a quarter of the keep-alive
+    /// (20 s if that is 0). [`Duration::ZERO`] means that quarter.
+    pub ping_interval: Duration,
+    /// Longest wait for any reply and for any progress of a write.
+    pub response_time: Duration,
+    /// Judge silence by measured round trips, between 1 s and `response_time`, instead of by
+    /// `response_time` alone.
+    pub adaptive: bool,
+    /// Longest time to open a pipe: name, transport and TLS together.
+    pub open_timeout: Duration,
+    /// 3.1.1 only: how often an unacknowledged packet is sent again on a live connection before
+    /// the connection is given up. MQTT 5 forbids it `[MQTT-4.4.0-1]`.
+    pub max_repeats: u8,
+    /// Start without an old session at power-up.
+    pub clean_start: bool,
+    /// Start without the session at each reconnection as well.
+    pub clean_reconnect: bool,
+    /// MQTT 5: seconds the broker keeps the session after the connection is lost;
+    /// `u32::MAX` means for ever.
+    pub session_expiry: u32,
+    /// MQTT 5: unacknowledged QoS 1 and 2 messages the broker may send at a time, 1 to 65535.
+    pub receive_maximum: u16,
+    /// Largest packet to receive, in bytes: the size of the driver's receive buffer. Advertised in MQTT 5.
+    pub maximum_packet_size: u32,
+    /// Size in bytes of the driver's transmit buffer. All but payloads must fit into it.
+    pub transmit_buffer: usize,
+    /// Most unacknowledged QoS 1 and 2 messages under way to the broker, 1 to 65535. The broker's
+    /// Receive Maximum may lower it.
+    pub window: u16,
+    /// Limits of the queue of messages not yet sent.
+    pub queue: Queue,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+    /// What to do when the very first connection cannot be made.
+    pub first_connect: FirstConnect,
+    /// Number of endpoints the driver knows; after each failed attempt the next one is tried.
+    pub endpoints: u16,
+    /// When to cut deeper than the connection.
+    pub ladder: Ladder,
+    /// MQTT 5: Topic Aliases the broker may use; 0 for none.
+    pub topic_alias_maximum: u16,
+    /// MQTT 5: Topic Aliases to use towards the broker, if it allows; 0 for none.
+    pub topic_aliases: u16,
+    /// Seed of the jitter. Devices of a fleet need different ones.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            version: Version::V5,
+            keep_alive: 60,
+            ping_interval: Duration::ZERO,
+            response_time: Duration::from_secs(10),
+            adaptive: false,
+            open_timeout: Duration::from_secs(10),
+            max_repeats: 4,
+            clean_start: true,
+            clean_reconnect: false,
+            session_expiry: 24 * 3600,
+            receive_maximum: 1024,
+            maximum_packet_size: 64 * 1024,
+            transmit_buffer: 64 * 1024,
+            window: 100,
+            queue: Queue::default(),
+            backoff: Backoff::default(),
+            first_connect: FirstConnect::Fail,
+            endpoints: 1,
+            ladder: Ladder::default(),
+            topic_alias_maximum: 16,
+            topic_aliases: 32,
+            seed: 0,
+        }
+    }
+}
+
+/// Limits of the queue of messages accepted but not yet sent. Messages under way are bounded by
+/// [`Config::window`] instead.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// Most messages.
+    pub messages: usize,
+    /// Most bytes of topics, properties and payloads.
+    pub bytes: usize,
+    /// What a full queue does.
+    pub when_full: WhenFull,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { messages: 1000, bytes: 16 << 20, when_full: WhenFull::Wait }
+    }
+}
+
+/// Pauses between attempts: exponential with full jitter.
+///
+/// The n-th pause is drawn between [`Backoff::FLOOR`] and an upper bound that starts at `min`,
+/// doubles with every failure, and never exceeds `max` nor the greater of 2 s and a tenth of the
+/// outage so far. So a short outage is left quickly and a long one does not burden the network.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// First upper bound.
+    pub min: Duration,
+    /// Last upper bound.
+    pub max: Duration,
+    /// Least pause after the broker refused for a reason that only a person can mend.
+    pub refused: Duration,
+    /// A connection that was up for so long counts as good: the next failure is a first one.
+    pub stable: Duration,
+}
+
+impl Backoff {
+    /// No pause is shorter, whatever happens, so that attempts a second are bounded.
+    pub const FLOOR: Duration = Duration::from_millis(50);
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            min: Duration::from_millis(250),
+            max: Duration::from_secs(30),
+            refused: Duration::from_secs(5),
+            stable: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What to do when the first connection since opening cannot be made. Later outages are always
+/// ridden for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstConnect {
+    /// Give up at the first failure.
+    Fail,
+    /// Give up after so many further attempts.
+    Retry(u32),
+    /// Never give up.
+    Forever,
+}
+
+/// The recovery ladder: after how many failed attempts in a row to cut deeper than the
+/// connection, and how long to stay down there so that every hop notices.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ladder {
+    /// Least time between losing a connection and opening the next.
+    pub pipe_hold: Duration,
+    /// Cycle the link after every so many failures in a row; 0 for never.
+    pub link_after: u32,
+    /// Least time the link stays down.
+    pub link_hold: Duration,
+    /// Reset the device after every so many failures in a row; 0 for never.
+    pub device_after: u32,
+    /// Least time after a device reset.
+    pub device_hold: Duration,
+}

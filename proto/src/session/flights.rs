@@ -1,0 +1,124 @@
+//! Packet Identifiers in use, and whose they are.
+
+use crate::mem::Table;
+use crate::store::Key;
+
+/// Who uses a Packet Identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Flight {
+    /// Nobody.
+    #[default]
+    Free,
+    /// A message in the store.
+    Message(Key),
+    /// A SUBSCRIBE or UNSUBSCRIBE.
+    Operation,
+    /// A finished message that was sent more than once on this connection: so many further
+    /// acknowledgements may still come, and must not be taken for those of another message.
+    Ghost(u8),
+}
+
+/// One entry: the identifier and its user.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slot {
+    pid: u16,
+    flight: Flight,
+}
+
+/// A direct-mapped table: identifier `p` can only lie at `p` modulo the size, so look-up is one
+/// step, and identifiers are handed out in turn, so that one is used again as late as possible.
+#[derive(Debug)]
+pub(super) struct Flights<'m> {
+    table: Table<'m, Slot>,
+    next: u16,
+}
+
+impl<'m> Flights<'m> {
+    pub(super) fn new(mut table: Table<'m, Slot>) -> Self {
+        table.extend_to(table.limit().min(16));
+        Self { table, next: 1 }
+    }
+
+    fn slot(&mut self, pid: u16) -> Option<&mut Slot> {
+        let size = self.table.len();
+        self.table.as_mut_slice().get_mut(usize::from(pid).checked_rem(size)?)
+    }
+
+    /// Who uses `pid`.
+    pub(super) fn get(&self, pid: u16) -> Flight {
+        let slots = self.table.as_slice();
+        let at = usize::from(pid).checked_rem(slots.len());
+        match at.and_then(|i| slots.get(i)) {
+            Some(s) if s.pid == pid => s.flight,
+            _ => Flight::Free,
+        }
+    }
+
+    /// Takes the next free identifier for `flight`.
+    pub(super) fn allocate(&mut self, flight: Flight) -> Option<u16> {
+        self.find(flight, false).or_else(|| {
+            if self.grow() { self.find(flight, false) } else { self.find(flight, true) }
+        })
+    }
+
+    fn find(&mut self, flight: Flight, evict_ghosts: bool) -> Option<u16> {
+        for _ in 0..self.table.len() {
+            let pid = self.next;
+            self.next = self.next.checked_add(1).unwrap_or(1);
+            let slot = self.slot(pid)?;
+            let free = match slot.flight {
+                Flight::Free => true,
+                Flight::Ghost(_) => evict_ghosts,
+                _ => false,
+            };
+            if free {
+                *slot = Slot { pid, flight };
+                return Some(pid);
+            }
+        }
+        None
+    }
+
+    /// Doubles the table. Sizes are powers of two while it can grow, so an entry stays where it
+    /// is or moves up by the old size.
+    fn grow(&mut self) -> bool {
+        let old = self.table.len();
+        self.table.extend_to(old * 2);
+        if self.table.len() < old * 2 {
+            self.table.truncate(old);
+            return false;
+        }
+        for i in 0..old {
+            let slot = self.table.as_slice()[i];
+            let to = usize::from(slot.pid) % (old * 2);
+            if slot.flight != Flight::Free && to != i {
+                self.table.as_mut_slice()[to] = slot;
+                self.table.as_mut_slice()[i] = Slot::default();
+            }
+        }
+        true
+    }
+
+    /// Changes or frees the user of `pid`.
+    pub(super) fn set(&mut self, pid: u16, flight: Flight) {
+        if let Some(slot) = self.slot(pid).filter(|s| s.pid == pid) {
+            slot.flight = flight;
+        }
+    }
+
+    /// Forgets all that ended with the connection: operations and ghosts.
+    pub(super) fn connection_lost(&mut self) {
+        for slot in self.table.as_mut_slice() {
+            if !matches!(slot.flight, Flight::Message(_)) {
+                slot.flight = Flight::Free;
+            }
+        }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        for slot in self.table.as_mut_slice() {
+            slot.flight = Flight::Free;
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Keep-alive, silence, stalled writes: when is the peer to be given up.
+//!
+//! Any received byte is life. A peer is silent when a reply is due and nothing at all came for
+//! the response time; half-way there a ping gives it the chance to prove itself. So a slow peer
+//! that still talks is never taken for a dead one, and a dead one is left within the response time.
+
+use super::Config;
+use crate::time::{Duration, Instant};
+
+/// Round trips shorter than this cannot make the adaptive mode impatient.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Liveness {
+    /// Last byte from the peer.
+    pub(super) heard: Instant,
+    /// Last packet handed to the pipe.
+    pub(super) spoke: Instant,
+    /// PINGREQ without any byte since.
+    pub(super) ping: Option<Instant>,
+    /// The ping that is to confirm a suspicion.
+    confirm: Option<Instant>,
+    /// Bytes the pipe has not yet taken, and when it last took some.
+    pending: usize,
+    progress: Instant,
+    /// We do not read at present, so silence says nothing.
+    pub(super) held: bool,
+    interval: Duration,
+    rtt: RoundTrip,
+}
+
+/// What the clock demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    Ping { suspicious: bool },
+    Silent,
+    Stalled,
+}
+
+impl Liveness {
+    pub(super) fn new(cfg: &Config) -> Self {
+        Self {
+            heard: Instant::ZERO,
+            spoke: Instant::ZERO,
+            ping: None,
+            confirm: None,
+            pending: 0,
+            progress: Instant::ZERO,
+            held: false,
+            interval: interval(cfg, cfg.keep_alive),
+            rtt: RoundTrip::default(),
+        }
+    }
+
+    /// A new connection.
+    pub(super) fn opened(&mut self, now: Instant) {
+        let (interval, rtt) = (self.interval, self.rtt);
+        *self = Self {
+            heard: now,
+            spoke: now,
+            ping: None,
+            confirm: None,
+            pending: 0,
+            progress: now,
+            held: false,
+            interval,
+            rtt,
+        };
+    }
+
+    /// The keep-alive in force for this connection, in seconds.
+    pub(super) fn keep_alive(&mut self, cfg: &Config, seconds: u16) {
+        self.interval = interval(cfg, seconds);
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let Some(ping) = self.ping.take() {
+            self.rtt.sample(now.since(ping));
+        }
+        self.heard = now;
+        self.confirm = None;
+    }
+
+    pub(super) fn wrote(&mut self, now: Instant, pending: usize) {
+        self.pending = pending;
+        self.progress = now;
+    }
+
+    /// Bytes went to the driver; they count as stuck until it reports.
+    pub(super) fn sent(&mut self, now: Instant, n: usize) {
+        if self.pending == 0 {
+            self.progress = now;
+        }
+        self.pending += n;
+        self.spoke = now;
+    }
+
+    /// A PINGREQ was sent, for its own sake or because of a suspicion.
+    pub(super) fn pinged(&mut self, now: Instant, suspicious: bool) {
+        self.ping.get_or_insert(now);
+        if suspicious {
+            self.confirm = Some(now);
+        }
+    }
+
+    /// Whether the pipe has taken all bytes.
+    pub(super) fn is_drained(&self) -> bool {
+        self.pending == 0
+    }
+
+    pub(super) fn acknowledged(&mut self, round_trip: Duration) {
+        self.rtt.sample(round_trip);
+    }
+
+    /// Smoothed round trip; zero before the first.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.rtt.smooth
+    }
+
+    /// Since when we have been hearing nothing although something is due.
+    fn silent_since(&self, reply_due: Option<Instant>) -> Option<Instant> {
+        let first = match (self.ping, reply_due) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if self.held { None } else { first.map(|t| t.max(self.heard)) }
+    }
+
+    /// How long to wait before asking, and again before giving up.
+    fn patience(&self, cfg: &Config) -> Duration {
+        let half = cfg.response_time / 2;
+        match (cfg.adaptive, self.rtt.patience()) {
+            (true, Some(p)) => p.clamp(LEAST_PATIENCE.min(half), half),
+            _ => half,
+        }
+    }
+
+    /// What is due at `now`. `reply_due` is since when an acknowledgement is awaited.
+    pub(super) fn check(
+        &self,
+        cfg: &Config,
+        reply_due: Option<Instant>,
+        now: Instant,
+    ) -> Option<Demand> {
+        let patience = self.patience(cfg);
+        if self.pending > 0 && now >= self.progress + patience * 2 {
+            return Some(Demand::Stalled);
+        }
+        if let Some(since) = self.silent_since(reply_due) {
+            match self.confirm {
+                Some(asked) if now >= asked + patience => return Some(Demand::Silent),
+                None if now >= since + patience => return Some(Demand::Ping { suspicious: true }),
+                _ => {}
+            }
+        }
+        (self.ping.is_none() && now >= self.next_ping())
+            .then_some(Demand::Ping { suspicious: false })
+    }
+
+    /// When [`check`](Self::check) will next demand something.
+    pub(super) fn deadline(&self, cfg: &Config, reply_due: Option<Instant>) -> Instant {
+        let patience = self.patience(cfg);
+        let silent = match (self.confirm, self.silent_since(reply_due)) {
+            (Some(asked), Some(_)) => asked + patience,
+            (None, Some(since)) if self.pending == 0 => since + patience,
+            _ => Instant::MAX,
+        };
+        // No ping can pass while the pipe is stuck; the stall is judged instead.
+        let next = match self.pending {
+            0 if self.ping.is_none() => self.next_ping(),
+            0 => Instant::MAX,
+            _ => self.progress + patience * 2,
+        };
+        silent.min(next)
+    }
+
+    fn next_ping(&self) -> Instant {
+        self.heard.min(self.spoke) + self.interval
+    }
+}
+
+/// A quarter of the keep-alive, so that the broker's one and a half keep-alives are never
+/// reached while we believe to be connected; or the shorter interval the user chose.
+fn interval(cfg: &Config, keep_alive: u16) -> Duration {
+    let quarter = match keep_alive {
+        0 => Duration::from_secs(20),
+        k => Duration::from_millis(u64::from(k) * 250),
+    };
+    if cfg.ping_interval.is_zero() { quarter } else { quarter.min(cfg.ping_interval) }
+}
+
+/// Round-trip estimate as of RFC 6298, with memory of the worst seen of late: a path that was
+/// slow a moment ago may be slow again.
+#[derive(Clone, Copy, Debug, Default)]
+struct RoundTrip {
+    smooth: Duration,
+    deviation: Duration,
+    worst: Duration,
+    samples: u32,
+}
+
+impl RoundTrip {
+    fn sample(&mut self, t: Duration) {
+        if self.samples == 0 {
+            (self.smooth, self.deviation) = (t, t / 2);
+        } else {
+            let off = t.abs_diff(self.smooth);
+            self.deviation = (self.deviation * 3 + off) / 4;
+            self.smooth = (self.smooth * 7 + t) / 8;
+        }
+        // Forgets a hundredth each sample.
+        self.worst = t.max(self.worst - self.worst / 128);
+        self.samples = self.samples.saturating_add(1);
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        (self.samples > 0).then(|| (self.smooth + self.deviation * 4).max(self.worst * 2))
+    }
+}

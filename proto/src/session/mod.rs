@@ -1,0 +1,331 @@
+//! The MQTT session: everything a client decides, for MQTT 3.1.1 and 5 alike.
+//!
+//! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
+//! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages, queue
+//! policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
+//! `inbound` (received messages), `subs`, `alias`, `flights` (Packet Identifiers).
+
+mod acks;
+mod alias;
+mod config;
+mod flights;
+mod handshake;
+mod inbound;
+mod liveness;
+mod memory;
+mod outbox;
+mod phase;
+mod publishing;
+mod recovery;
+mod sending;
+mod stats;
+mod subs;
+
+pub use alias::OutboundAlias;
+pub use config::{Backoff, Config, FirstConnect, Ladder, Queue};
+pub use flights::Slot as FlightSlot;
+pub use handshake::Limits;
+pub use inbound::Entry as ReceivedSlot;
+pub use memory::Memory;
+pub use stats::Stats;
+pub use subs::Sub as SubscriptionSlot;
+
+use crate::engine::*;
+use crate::mem::Ring;
+use crate::store::{Stage, Store};
+use crate::time::{Duration, Instant};
+use crate::topic::TopicFilter;
+use crate::wire::{Ack, AckKind, Connect, Disconnect, Packet, ReasonCode, Version};
+
+use alias::{InboundAliases, OutboundAliases};
+use flights::Flights;
+use handshake::Dance;
+use inbound::Received;
+use liveness::Liveness;
+use phase::{Cut, Phase};
+use recovery::Recovery;
+use sending::Sending;
+use subs::Subs;
+
+/// An MQTT client session. See the [module](self).
+#[derive(Debug)]
+pub struct Session<'m, S> {
+    cfg: Config,
+    store: S,
+    phase: Phase,
+    since: Instant,
+    cut: Option<Cut>,
+    events: [Option<Event>; 2],
+    closed: bool,
+    resumed: bool,
+    /// What the last CONNECT said.
+    clean_start: bool,
+    /// Number of the connection; acknowledgements of received messages are bound to it.
+    connection: u32,
+    /// Number of the session on the broker's side.
+    session: u32,
+    recovery: Recovery,
+    dance: Dance,
+    limits: Limits,
+    live: Liveness,
+    flights: Flights<'m>,
+    sending: Sending,
+    owed: Ring<'m, Owed>,
+    received: Received<'m>,
+    subs: Subs<'m>,
+    inbound_aliases: InboundAliases<'m>,
+    outbound_aliases: OutboundAliases<'m>,
+    /// AUTH to be sent.
+    auth: Option<ReasonCode>,
+    /// The queue was full since the inbox was last told of room.
+    was_full: bool,
+    /// When the whole queue may be searched for expired messages again.
+    next_sweep: Instant,
+    expiring: usize,
+    stats: Stats,
+}
+
+/// An acknowledgement to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Owed {
+    kind: AckKind,
+    pid: u16,
+    reason: ReasonCode,
+}
+
+impl Default for Owed {
+    fn default() -> Self {
+        Self { kind: AckKind::PubAck, pid: 0, reason: ReasonCode::SUCCESS }
+    }
+}
+
+impl<'m, S: Store> Session<'m, S> {
+    /// A session over `store`, closed until [`Engine::open`] is called.
+    pub fn new(cfg: Config, store: S, memory: Memory<'m>) -> Self {
+        Self {
+            phase: Phase::Idle,
+            since: Instant::ZERO,
+            cut: None,
+            events: [None; 2],
+            closed: false,
+            resumed: false,
+            clean_start: false,
+            connection: 0,
+            session: 0,
+            recovery: Recovery::new(cfg.seed),
+            dance: Dance::None,
+            limits: Limits::default(),
+            live: Liveness::new(&cfg),
+            flights: Flights::new(memory.flights),
+            sending: Sending::default(),
+            owed: Ring::new(memory.owed),
+            received: Received::new(memory.received),
+            subs: Subs::new(memory.subs, memory.filters),
+            inbound_aliases: InboundAliases::new(memory.inbound_aliases, memory.inbound_topics),
+            outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),
+            auth: None,
+            was_full: false,
+            next_sweep: Instant::ZERO,
+            expiring: 0,
+            stats: Stats::default(),
+            cfg,
+            store,
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.cfg
+    }
+
+    /// The store.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// What the broker of the present or last connection offers.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Messages accepted whose fate is not yet known.
+    pub fn held(&self) -> usize {
+        self.store.len(Stage::Queued)
+            + self.store.len(Stage::Sent)
+            + self.store.len(Stage::Released)
+    }
+
+    /// The smoothed round trip to the broker; zero before the first measurement.
+    pub fn round_trip(&self) -> Duration {
+        self.live.round_trip()
+    }
+
+    /// MQTT 5: starts re-authentication with the method of the connection; the inbox is
+    /// asked for the data. Refused when not connected or with 3.1.1.
+    pub fn reauthenticate(&mut self) -> Result<(), Refused> {
+        if self.cfg.version != Version::V5 || self.phase != Phase::Up {
+            return Err(Refused::Unsupported);
+        }
+        self.auth = Some(ReasonCode::RE_AUTHENTICATE);
+        Ok(())
+    }
+
+    /// Asks the broker for a sign of life: sends PINGREQ at the next poll unless one is under way.
+    pub fn ping(&mut self) {
+        self.sending.ping_wanted = true;
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Some(slot) = self.events.iter_mut().find(|e| e.is_none()) {
+            *slot = Some(event);
+        }
+    }
+
+    fn owe(&mut self, kind: AckKind, pid: u16, reason: ReasonCode) {
+        // Room was checked before the packet was taken.
+        let _ = self.owed.push(Owed { kind, pid, reason });
+    }
+
+    fn packet(&mut self, now: Instant, bytes: &[u8], inbox: &mut impl Inbox) -> Handled {
+        let talking = match self.phase {
+            Phase::Handshake | Phase::Up => true,
+            // A connection that only served to look for an old session must not touch it.
+            Phase::Leaving { .. } => self.dance == Dance::None,
+            _ => false,
+        };
+        if !talking || self.cut.is_some() {
+            return Handled::Done;
+        }
+        // One packet owes at most one acknowledgement; without room it waits.
+        if self.owed.room() == 0 {
+            return Handled::Busy;
+        }
+        let handled = match Packet::decode(self.cfg.version, bytes) {
+            Ok(packet) => self.dispatch(now, &packet, inbox),
+            Err(e) => {
+                self.violation(now, e.reason());
+                Handled::Done
+            }
+        };
+        if handled == Handled::Done {
+            self.stats.bytes_in += bytes.len() as u64;
+        }
+        self.live.held = handled == Handled::Busy;
+        handled
+    }
+
+    fn dispatch(&mut self, now: Instant, packet: &Packet<'_>, inbox: &mut impl Inbox) -> Handled {
+        match (self.phase, packet) {
+            (Phase::Handshake, Packet::ConnAck(ack)) => self.on_connack(now, ack, inbox),
+            (_, Packet::Auth(auth)) => self.on_auth(now, auth, inbox),
+            (_, Packet::Disconnect(d)) => self.on_disconnect(now, d, inbox),
+            (Phase::Handshake, _) => self.violation(now, ReasonCode::PROTOCOL_ERROR),
+            // It could not be acknowledged any more; the broker keeps it.
+            (Phase::Leaving { .. }, Packet::Publish(_)) => {}
+            (_, Packet::Publish(publish)) => return self.on_publish(now, publish, inbox),
+            (_, Packet::Ack(ack)) => self.on_ack(now, ack, inbox),
+            (_, Packet::SubAck(ack)) => self.on_suback(ack, inbox),
+            (_, Packet::UnsubAck(ack)) => self.on_unsuback(ack, inbox),
+            (_, Packet::PingResp) => {}
+            _ => self.violation(now, ReasonCode::PROTOCOL_ERROR),
+        }
+        Handled::Done
+    }
+
+    fn on_ack(&mut self, now: Instant, ack: &Ack<'_>, inbox: &mut impl Inbox) {
+        let pid = ack.pid.get();
+        match ack.kind {
+            AckKind::PubAck => self.on_puback(now, pid, ack, inbox),
+            AckKind::PubRec => self.on_pubrec(now, pid, ack, inbox),
+            AckKind::PubRel => self.on_pubrel(pid),
+            AckKind::PubComp => self.on_pubcomp(now, pid, ack, inbox),
+        }
+    }
+}
+
+impl<S: Store> Engine for Session<'_, S> {
+    fn open(&mut self, now: Instant) {
+        self.closed = false;
+        if self.phase == Phase::Idle {
+            self.recovery.opened(now);
+            self.enter(now, Phase::Waiting { until: now });
+        }
+    }
+
+    fn close(&mut self, now: Instant, disconnect: Disconnect<'static>) {
+        self.closed = true;
+        self.start_leaving(now, disconnect);
+    }
+
+    fn reconnect(&mut self, now: Instant) {
+        self.force_reconnect(now);
+    }
+
+    fn handle(&mut self, now: Instant, input: Input<'_>, inbox: &mut impl Inbox) -> Handled {
+        match input {
+            Input::Packet(bytes) => return self.packet(now, bytes, inbox),
+            Input::Alive => self.live.heard(now),
+            Input::Wrote { pending } => self.live.wrote(now, pending),
+            Input::Opening(step) => self.opening(step),
+            Input::Opened => self.opened(now),
+            Input::Skipped { head, total } => return self.on_skipped(now, head, total, inbox),
+            Input::Closed(fault) => self.lost(now, fault),
+            Input::Tick => {}
+        }
+        Handled::Done
+    }
+
+    fn poll(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Output {
+        self.step(now, tx, inbox)
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        with: &Connect<'_>,
+        tx: &mut [u8],
+    ) -> Result<usize, Refused> {
+        self.write_connect(now, with, tx)
+    }
+
+    fn publish(
+        &mut self,
+        now: Instant,
+        message: &Outgoing<'_>,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
+        self.accept(now, message, inbox)
+    }
+
+    fn subscribe(
+        &mut self,
+        _now: Instant,
+        s: &Subscription<'_>,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
+        self.want_subscription(s, inbox)
+    }
+
+    fn unsubscribe(
+        &mut self,
+        _now: Instant,
+        filter: TopicFilter<'_>,
+        tag: Tag,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
+        self.unwant_subscription(filter, tag, inbox)
+    }
+
+    fn acknowledge(&mut self, _now: Instant, receipt: Receipt) -> Result<(), Refused> {
+        self.acknowledge_later(receipt)
+    }
+
+    fn status(&self) -> Status {
+        self.status_now()
+    }
+}

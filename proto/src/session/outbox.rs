@@ -1,0 +1,276 @@
+//! Accepting messages: queue limits and policies, expiry, and the end of each message.
+
+use super::flights::Flight;
+use super::*;
+use crate::engine::Tag;
+use crate::store::{Content, Key, Meta};
+use crate::wire::{Properties, Property, Publish, QoS, SubscribeOptions};
+
+/// A whole queue is searched for expired messages at most so often; its head is checked at once.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Property bytes of one message that are given as a list and must be encoded first.
+const PROPERTY_BYTES: usize = 1024;
+
+impl<S: Store> Session<'_, S> {
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        message: &Outgoing<'_>,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let mut encoded = [0; PROPERTY_BYTES];
+        let props = self.stored_properties(&message.props, &mut encoded)?;
+        let content = Content { topic: message.topic.as_str(), props, payload: message.payload };
+        self.check_size(&content, message.qos)?;
+        if !self.make_room(now, &content, message.tag, inbox)? {
+            return Ok(());
+        }
+        let meta = Meta {
+            stage: Stage::Queued,
+            tag: message.tag,
+            qos: message.qos,
+            retain: message.retain,
+            pid: 0,
+            connection: 0,
+            repeats: 0,
+            accepted: now,
+            sent: now,
+            expires: message.expiry.map_or(Instant::MAX, |d| now + d),
+        };
+        self.store.push(meta, content).map_err(|_| Refused::Store)?;
+        self.stats.accepted += 1;
+        self.expiring += usize::from(message.expiry.is_some());
+        Ok(())
+    }
+
+    /// The property bytes to keep. With 3.1.1 there are none.
+    fn stored_properties<'p>(
+        &self,
+        props: &Properties<'p>,
+        buffer: &'p mut [u8; PROPERTY_BYTES],
+    ) -> Result<&'p [u8], Refused> {
+        if self.cfg.version == Version::V311 || props.is_empty() {
+            return Ok(&[]);
+        }
+        if props.encoded_len() == props.raw().len() {
+            return Ok(props.raw());
+        }
+        let n = props.encode_raw(buffer).ok_or(Refused::TooLarge)?;
+        buffer.get(..n).ok_or(Refused::TooLarge)
+    }
+
+    fn check_size(&self, content: &Content<'_>, qos: QoS) -> Result<(), Refused> {
+        const REMAINING_LENGTH_MAX: usize = 268_435_455;
+        // The longest head: with expiry, and an alias beside the Topic Name.
+        let list = [Property::MessageExpiryInterval(1), Property::TopicAlias(1)];
+        let props = Properties::from_trusted_raw(content.props).with_list(&list);
+        let (dup, retain, pid) =
+            (false, false, crate::wire::PacketId::new(1).filter(|_| qos != QoS::AtMostOnce));
+        let publish = Publish { dup, qos, retain, topic: content.topic, pid, props, payload: &[] };
+        let whole = publish.encoded_len_with(self.cfg.version, content.payload.len());
+        let head = whole.saturating_sub(content.payload.len());
+        if head > self.cfg.transmit_buffer
+            || whole > REMAINING_LENGTH_MAX
+            || content.cost() > self.cfg.queue.bytes
+        {
+            return Err(Refused::TooLarge);
+        }
+        Ok(())
+    }
+
+    fn is_full(&self, cost: usize) -> bool {
+        self.store.len(Stage::Queued) >= self.cfg.queue.messages
+            || self.store.bytes(Stage::Queued) + cost > self.cfg.queue.bytes
+    }
+
+    /// Applies the policy of a full queue. `Ok(false)`: the new message is the one dropped.
+    fn make_room(
+        &mut self,
+        now: Instant,
+        content: &Content<'_>,
+        tag: Tag,
+        inbox: &mut impl Inbox,
+    ) -> Result<bool, Refused> {
+        if self.is_full(content.cost()) {
+            self.expire(now, inbox);
+        }
+        while self.is_full(content.cost()) {
+            let victim = match self.cfg.queue.when_full {
+                WhenFull::Wait | WhenFull::Reject => {
+                    self.was_full = true;
+                    return Err(Refused::QueueFull);
+                }
+                WhenFull::DropNewest => None,
+                WhenFull::DropOldest => self.oldest_droppable(None),
+                WhenFull::Latest => self.oldest_droppable(Some(content.topic)),
+            };
+            let dropped = Outcome::Dropped(self.cfg.queue.when_full);
+            match victim {
+                Some(key) => self.finish(now, key, dropped, inbox),
+                None => {
+                    self.stats.accepted += 1;
+                    self.settle(tag, dropped, inbox);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// A message that has been begun must be finished.
+    fn oldest_droppable(&self, topic: Option<&str>) -> Option<Key> {
+        let same = topic.and_then(|t| self.store.oldest_of(t));
+        let oldest = || self.store.first(Stage::Queued);
+        let key = same.filter(|k| !self.sending.is_partial(*k)).or_else(oldest)?;
+        if self.sending.is_partial(key) { self.store.next(key) } else { Some(key) }
+    }
+
+    /// Ends a message: counts it, tells whoever waits, and forgets it.
+    pub(super) fn finish(
+        &mut self,
+        now: Instant,
+        key: Key,
+        outcome: Outcome<'_>,
+        inbox: &mut impl Inbox,
+    ) {
+        let Some(meta) = self.store.meta(key).copied() else { return };
+        self.sending.leaving(&self.store, key, now);
+        if meta.pid != 0 {
+            let further = if meta.connection == self.connection { meta.repeats } else { 0 };
+            self.flights
+                .set(meta.pid, if further > 0 { Flight::Ghost(further) } else { Flight::Free });
+            if meta.connection == self.connection {
+                self.sending.closed_one();
+            }
+        } else {
+            self.leave_queue(key);
+        }
+        self.store.remove(key);
+        self.settle(meta.tag, outcome, inbox);
+        self.room_again(inbox);
+    }
+
+    /// A message with an expiry is no longer queued.
+    pub(super) fn leave_queue(&mut self, key: Key) {
+        let expiring = self.store.meta(key).is_some_and(|m| m.expires != Instant::MAX);
+        self.expiring -= usize::from(expiring && self.expiring > 0);
+    }
+
+    fn settle(&mut self, tag: Tag, outcome: Outcome<'_>, inbox: &mut impl Inbox) {
+        let counter = match outcome {
+            Outcome::Delivered(..) => &mut self.stats.delivered,
+            Outcome::Rejected(..) => &mut self.stats.rejected,
+            Outcome::Expired => &mut self.stats.expired,
+            Outcome::Dropped(_) | Outcome::Superseded => &mut self.stats.dropped,
+        };
+        *counter += 1;
+        if tag != Tag::NONE {
+            inbox.done(tag, outcome);
+        }
+    }
+
+    /// Tells waiting publishers, once, that the queue is no longer full.
+    pub(super) fn room_again(&mut self, inbox: &mut impl Inbox) {
+        if self.was_full && !self.is_full(0) {
+            self.was_full = false;
+            inbox.room();
+        }
+    }
+
+    /// All sent messages are queued again: their expiry counts again.
+    pub(super) fn recount_expiring(&mut self) {
+        let queued =
+            core::iter::successors(self.store.first(Stage::Queued), |k| self.store.next(*k));
+        let expiring = |k: &Key| self.store.meta(*k).is_some_and(|m| m.expires != Instant::MAX);
+        self.expiring = queued.filter(expiring).count();
+    }
+
+    /// Ends expired messages: those at the head at once, others at the latest a sweep interval later.
+    pub(super) fn sweep_expired(&mut self, now: Instant, inbox: &mut impl Inbox) {
+        if self.expiring == 0 {
+            return;
+        }
+        while let Some(key) = self.store.first(Stage::Queued) {
+            let expired = self.store.meta(key).is_some_and(|m| now >= m.expires);
+            if !expired || self.sending.is_partial(key) {
+                break;
+            }
+            self.finish(now, key, Outcome::Expired, inbox);
+        }
+        if now >= self.next_sweep {
+            self.expire(now, inbox);
+        }
+    }
+
+    /// Searches the whole queue.
+    fn expire(&mut self, now: Instant, inbox: &mut impl Inbox) {
+        if self.expiring == 0 || now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + SWEEP_INTERVAL;
+        let mut next = self.store.first(Stage::Queued);
+        while let Some(key) = next {
+            next = self.store.next(key);
+            let expired = self.store.meta(key).is_some_and(|m| now >= m.expires);
+            if expired && !self.sending.is_partial(key) {
+                self.finish(now, key, Outcome::Expired, inbox);
+            }
+        }
+    }
+
+    /// When an expiry has to be looked at.
+    pub(super) fn next_expiry(&self) -> Instant {
+        if self.expiring == 0 {
+            return Instant::MAX;
+        }
+        let head = self.store.first(Stage::Queued).filter(|k| !self.sending.is_partial(*k));
+        let head = head.and_then(|k| self.store.meta(k)).map_or(Instant::MAX, |m| m.expires);
+        head.min(self.next_sweep)
+    }
+
+    pub(super) fn want_subscription(
+        &mut self,
+        s: &Subscription<'_>,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let v5_only =
+            s.options != SubscribeOptions { qos: s.options.qos, ..SubscribeOptions::default() };
+        if self.cfg.version == Version::V311 && v5_only {
+            return Err(Refused::Unsupported);
+        }
+        // Header, identifiers and the like take less than 32 bytes.
+        if s.filter.as_str().len() + s.props.encoded_len() + 32 > self.cfg.transmit_buffer {
+            return Err(Refused::TooLarge);
+        }
+        let overtaken = self.subs.want(s).ok_or(Refused::TooManySubscriptions)?;
+        supersede(overtaken, inbox);
+        Ok(())
+    }
+
+    pub(super) fn unwant_subscription(
+        &mut self,
+        filter: TopicFilter<'_>,
+        tag: Tag,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let overtaken =
+            self.subs.unwant(filter.as_str(), tag).ok_or(Refused::TooManySubscriptions)?;
+        supersede(overtaken, inbox);
+        Ok(())
+    }
+}
+
+fn supersede(tag: Tag, inbox: &mut impl Inbox) {
+    if tag != Tag::NONE {
+        inbox.done(tag, Outcome::Superseded);
+    }
+}

@@ -1,0 +1,298 @@
+//! The course of a connection: which step we are at, and what `poll` says next.
+
+use super::liveness::Demand;
+use super::recovery::Next;
+use super::*;
+use crate::engine::Step;
+
+/// Where the session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Closed.
+    Idle,
+    /// Before the next attempt.
+    Waiting { until: Instant },
+    /// The driver opens a pipe.
+    Opening(Step),
+    /// The pipe is open, CONNECT not yet written.
+    Opened,
+    /// CONNECT written, CONNACK awaited.
+    Handshake,
+    /// Connected.
+    Up,
+    /// DISCONNECT is to be sent or on its way.
+    Leaving { reason: ReasonCode, expiry: Option<u32>, said: bool },
+}
+
+/// The pipe is to be closed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    depth: Depth,
+    /// MQTT 5: say why first, if a packet can still be written.
+    farewell: Option<ReasonCode>,
+}
+
+impl<S: Store> Session<'_, S> {
+    pub(super) fn enter(&mut self, now: Instant, phase: Phase) {
+        self.phase = phase;
+        self.since = now;
+    }
+
+    pub(super) fn opening(&mut self, step: Step) {
+        if let Phase::Opening(at) = &mut self.phase {
+            *at = step;
+        }
+    }
+
+    pub(super) fn opened(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Opening(_)) {
+            self.live.opened(now);
+            self.enter(now, Phase::Opened);
+        }
+    }
+
+    /// The peer broke the protocol: tell it, if it understands, and leave.
+    pub(super) fn violation(&mut self, now: Instant, reason: ReasonCode) {
+        let up = self.phase == Phase::Up && self.cfg.version == Version::V5;
+        let step = if self.phase == Phase::Up { Step::Up } else { Step::Handshake };
+        self.break_off(now, Fault::new(step, Cause::Protocol(reason)), up.then_some(reason));
+    }
+
+    /// Cuts the pipe from our side.
+    pub(super) fn break_off(&mut self, now: Instant, fault: Fault, farewell: Option<ReasonCode>) {
+        if self.cut.is_some() || !self.has_pipe() {
+            return;
+        }
+        // In the middle of a packet nothing else can be said.
+        let farewell = farewell.filter(|_| !self.sending.is_mid_packet());
+        self.connection_ended();
+        let depth = self.ended(now, fault);
+        self.cut = Some(Cut { depth, farewell });
+    }
+
+    /// The driver says the pipe is gone, or could not be opened.
+    pub(super) fn lost(&mut self, now: Instant, fault: Fault) {
+        if self.cut.is_some() || !self.has_pipe() {
+            return;
+        }
+        self.connection_ended();
+        let depth = self.ended(now, fault);
+        if depth > Depth::Pipe {
+            self.cut = Some(Cut { depth, farewell: None });
+        }
+    }
+
+    pub(super) fn has_pipe(&self) -> bool {
+        !matches!(self.phase, Phase::Idle | Phase::Waiting { .. })
+    }
+
+    /// The connection is over, wanted or not. Returns how deep to cut.
+    fn ended(&mut self, now: Instant, fault: Fault) -> Depth {
+        if matches!(self.phase, Phase::Leaving { .. }) {
+            self.finish_leaving(now);
+            return Depth::Pipe;
+        }
+        self.after_failure(now, fault)
+    }
+
+    /// Plans what follows a failed attempt or a lost connection.
+    fn after_failure(&mut self, now: Instant, fault: Fault) -> Depth {
+        self.stats.outages += u64::from(matches!(self.phase, Phase::Up));
+        self.event(Event::Down(fault));
+        match self.recovery.failed(&self.cfg, now, fault) {
+            Next::Retry { at, cut } => {
+                self.enter(now, Phase::Waiting { until: at });
+                cut
+            }
+            Next::GiveUp => {
+                self.event(Event::GaveUp(fault));
+                self.enter(now, Phase::Idle);
+                Depth::Pipe
+            }
+        }
+    }
+
+    /// Forgets all that belongs to the connection alone.
+    fn connection_ended(&mut self) {
+        self.owed.clear();
+        self.auth = None;
+        self.sending.connection_lost();
+        self.flights.connection_lost();
+        self.subs.connection_lost();
+        self.inbound_aliases.clear();
+        self.outbound_aliases.reset(0);
+        self.received.connection_lost();
+    }
+
+    pub(super) fn start_leaving(&mut self, now: Instant, disconnect: Disconnect<'static>) {
+        match self.phase {
+            Phase::Idle => self.event(Event::Closed),
+            Phase::Up if self.cut.is_none() => {
+                let expiry = disconnect.props.session_expiry();
+                self.enter(now, Phase::Leaving { reason: disconnect.reason, expiry, said: false });
+            }
+            Phase::Leaving { .. } => {}
+            _ => {
+                if self.has_pipe() {
+                    self.cut = Some(Cut { depth: Depth::Pipe, farewell: None });
+                    self.connection_ended();
+                }
+                self.finish_leaving(now);
+            }
+        }
+    }
+
+    /// The connection is closed as wanted: the end, or the next step of a planned sequence.
+    fn finish_leaving(&mut self, now: Instant) {
+        if self.closed {
+            self.enter(now, Phase::Idle);
+            self.event(Event::Closed);
+        } else {
+            self.enter(now, Phase::Waiting { until: now });
+        }
+    }
+
+    pub(super) fn force_reconnect(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Waiting { .. } => self.enter(now, Phase::Waiting { until: now }),
+            Phase::Idle | Phase::Leaving { .. } => {}
+            _ => {
+                self.break_off(now, Fault::new(self.step_now(), Cause::Requested), None);
+                if matches!(self.phase, Phase::Waiting { .. }) {
+                    self.enter(now, Phase::Waiting { until: now });
+                }
+            }
+        }
+    }
+
+    /// One answer of [`Engine::poll`].
+    pub(super) fn step(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Output {
+        self.check_timers(now);
+        if let Some(output) = self.cut_output(tx) {
+            return output;
+        }
+        if let Some(event) = self.events[0].take() {
+            self.events.swap(0, 1);
+            return Output::Event(event);
+        }
+        match self.phase {
+            Phase::Waiting { until } if now >= until => {
+                self.stats.attempts += 1;
+                self.enter(now, Phase::Opening(Step::Link));
+                return Output::Open { endpoint: self.recovery.endpoint };
+            }
+            Phase::Opened => return Output::Connect,
+            Phase::Leaving { said: true, .. } if self.live.is_drained() => {
+                self.connection_ended();
+                self.finish_leaving(now);
+                return Output::Close(Depth::Pipe);
+            }
+            _ => {}
+        }
+        self.sweep_expired(now, inbox);
+        match self.fill(now, tx, inbox) {
+            0 => Output::Wait(self.deadline()),
+            n => {
+                self.live.sent(now, n);
+                self.stats.bytes_out += n as u64;
+                Output::Send(n)
+            }
+        }
+    }
+
+    fn cut_output(&mut self, tx: &mut [u8]) -> Option<Output> {
+        let cut = self.cut.as_mut()?;
+        if let Some(reason) = cut.farewell.take() {
+            let packet = Disconnect { reason, props: crate::wire::Properties::EMPTY };
+            if let Ok(n) = Packet::Disconnect(packet).encode(self.cfg.version, tx) {
+                return Some(Output::Send(n));
+            }
+        }
+        let depth = cut.depth;
+        self.cut = None;
+        Some(Output::Close(depth))
+    }
+
+    fn check_timers(&mut self, now: Instant) {
+        let overdue = |limit: Duration| now >= self.since + limit;
+        match self.phase {
+            Phase::Opening(step) if overdue(self.cfg.open_timeout) => {
+                self.break_off(now, Fault::new(step, Cause::OpenTimeout), None);
+            }
+            Phase::Handshake | Phase::Opened if overdue(self.cfg.response_time) => {
+                self.break_off(now, Fault::new(Step::Handshake, Cause::NoConnack), None);
+            }
+            Phase::Leaving { .. } if overdue(self.cfg.response_time) => {
+                self.break_off(now, Fault::new(Step::Closing, Cause::WriteStalled), None);
+            }
+            Phase::Up => self.check_up(now),
+            _ => {}
+        }
+    }
+
+    fn check_up(&mut self, now: Instant) {
+        let due = self.reply_due();
+        match self.live.check(&self.cfg, due, now) {
+            Some(Demand::Stalled) => {
+                self.break_off(now, Fault::new(Step::Up, Cause::WriteStalled), None)
+            }
+            Some(Demand::Silent) => self.break_off(now, Fault::new(Step::Up, Cause::Silent), None),
+            Some(Demand::Ping { suspicious }) => {
+                self.sending.ping_wanted = true;
+                self.sending.suspicious = suspicious;
+            }
+            None => {}
+        }
+        if self.phase == Phase::Up
+            && !self.live.held
+            && due.is_some_and(|t| now >= t + self.cfg.response_time)
+        {
+            self.acknowledgement_overdue(now);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let at = match self.phase {
+            Phase::Idle => Instant::MAX,
+            Phase::Waiting { until } => until,
+            Phase::Opening(_) => self.since + self.cfg.open_timeout,
+            Phase::Opened | Phase::Handshake | Phase::Leaving { .. } => {
+                self.since + self.cfg.response_time
+            }
+            Phase::Up => {
+                let due = self.reply_due();
+                let awaited = due.filter(|_| !self.live.held);
+                let overdue = awaited.map_or(Instant::MAX, |t| t + self.cfg.response_time);
+                self.live.deadline(&self.cfg, due).min(overdue)
+            }
+        };
+        let at = at.min(self.next_expiry());
+        (at != Instant::MAX).then_some(at)
+    }
+
+    fn step_now(&self) -> Step {
+        match self.phase {
+            Phase::Idle => Step::Idle,
+            Phase::Waiting { .. } => Step::Backoff,
+            Phase::Opening(step) => step,
+            Phase::Opened | Phase::Handshake => Step::Handshake,
+            Phase::Up => Step::Up,
+            Phase::Leaving { .. } => Step::Closing,
+        }
+    }
+
+    pub(super) fn status_now(&self) -> Status {
+        let next_attempt = match self.phase {
+            Phase::Waiting { until } => Some(until),
+            _ => None,
+        };
+        Status {
+            step: self.step_now(),
+            since: self.since,
+            fault: self.recovery.fault,
+            attempts: self.recovery.failures,
+            next_attempt,
+            resumed: self.resumed,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! PUBLISH packets on their way out: from the queue or once more, in pieces if need be.
+
+use super::alias::Alias;
+use super::flights::Flight;
+use super::sending::Put;
+use super::*;
+use crate::engine::Step;
+use crate::store::Key;
+use crate::wire::{PacketId, Properties, Property, Publish, QoS};
+
+impl<S: Store> Session<'_, S> {
+    pub(super) fn put_resend(
+        &mut self,
+        now: Instant,
+        tx: &mut [u8],
+        inbox: &mut impl Inbox,
+    ) -> Put {
+        while let Some(key) = self.sending.resend {
+            let Some(meta) = self.store.meta(key).copied() else { break };
+            if meta.sent > self.sending.resend_before {
+                self.sending.resend = self.store.next(key);
+                continue;
+            }
+            let first_here = meta.connection != self.connection;
+            if first_here && self.sending.open >= self.quota() {
+                // Blocks the queue as well: order.
+                return Put::NoRoom;
+            }
+            let put = self.put_publish(now, key, PacketId::new(meta.pid), true, tx, inbox);
+            if matches!(put, Put::Written(_)) {
+                self.stats.repeats += 1;
+                self.sending.resend = self.store.next(key);
+            }
+            return put;
+        }
+        self.sending.resend = None;
+        Put::Nothing
+    }
+
+    /// Takes the next message from the queue.
+    pub(super) fn put_queued(
+        &mut self,
+        now: Instant,
+        tx: &mut [u8],
+        inbox: &mut impl Inbox,
+    ) -> Put {
+        while let Some(key) = self.store.first(Stage::Queued) {
+            let Some(meta) = self.store.meta(key).copied() else { break };
+            if now >= meta.expires {
+                self.finish(now, key, Outcome::Expired, inbox);
+                continue;
+            }
+            if let Some(reason) = self.ruled_out(key, meta.qos, meta.retain) {
+                self.finish(now, key, Outcome::Rejected(reason, Properties::EMPTY), inbox);
+                continue;
+            }
+            if meta.qos == QoS::AtMostOnce {
+                return self.put_publish(now, key, None, false, tx, inbox);
+            }
+            if self.sending.open >= self.quota() || self.window_bytes_full() {
+                return Put::Nothing;
+            }
+            let Some(pid) = self.flights.allocate(Flight::Message(key)) else {
+                return Put::Nothing;
+            };
+            let put = self.put_publish(now, key, PacketId::new(pid), false, tx, inbox);
+            if !matches!(put, Put::Written(_)) {
+                self.flights.set(pid, Flight::Free);
+            }
+            return put;
+        }
+        Put::Nothing
+    }
+
+    fn quota(&self) -> u16 {
+        self.cfg.window.min(self.limits.receive_maximum)
+    }
+
+    /// Messages under way may take as much memory as queued ones, not more.
+    fn window_bytes_full(&self) -> bool {
+        self.store.bytes(Stage::Sent) >= self.cfg.queue.bytes
+    }
+
+    /// Why the broker's limits rule a message out, if they do.
+    fn ruled_out(&self, key: Key, qos: QoS, retain: bool) -> Option<ReasonCode> {
+        if qos > self.limits.maximum_qos {
+            return Some(ReasonCode::QOS_NOT_SUPPORTED);
+        }
+        if retain && !self.limits.retain_available {
+            return Some(ReasonCode::RETAIN_NOT_SUPPORTED);
+        }
+        let limit = self.limits.maximum_packet_size as usize;
+        if limit < u32::MAX as usize {
+            let content = self.store.content(key)?;
+            // Expiry property at most; an alias only makes it smaller or is left out.
+            let expiry = [Property::MessageExpiryInterval(0)];
+            let publish = Publish {
+                dup: false,
+                qos,
+                retain,
+                topic: content.topic,
+                pid: PacketId::new(1).filter(|_| qos != QoS::AtMostOnce),
+                props: Properties::from_trusted_raw(content.props).with_list(&expiry),
+                payload: &[],
+            };
+            if publish.encoded_len_with(self.cfg.version, content.payload.len()) > limit {
+                return Some(ReasonCode::PACKET_TOO_LARGE);
+            }
+        }
+        None
+    }
+
+    /// Writes a PUBLISH as far as it fits: the head whole or not at all.
+    fn put_publish(
+        &mut self,
+        now: Instant,
+        key: Key,
+        pid: Option<PacketId>,
+        dup: bool,
+        tx: &mut [u8],
+        inbox: &mut impl Inbox,
+    ) -> Put {
+        let (Some(meta), Some(content)) = (self.store.meta(key), self.store.content(key)) else {
+            return Put::Nothing;
+        };
+        let alias = self.outbound_aliases.find(content.topic);
+        let mut list = [Property::TopicAlias(0); 2];
+        let list = publish_properties(&mut list, alias, meta.expires, now);
+        let publish = Publish {
+            dup,
+            qos: meta.qos,
+            retain: meta.retain,
+            topic: if matches!(alias, Alias::Known(_)) { "" } else { content.topic },
+            pid,
+            props: Properties::from_trusted_raw(content.props).with_list(list),
+            payload: &[],
+        };
+        let head = match publish.encode_head(self.cfg.version, content.payload.len(), tx) {
+            Ok(n) => n,
+            Err(_) => return Put::NoRoom,
+        };
+        let room = tx.get_mut(head..).unwrap_or(&mut []);
+        let body = content.payload.len().min(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..body), content.payload.get(..body)) {
+            to.copy_from_slice(from);
+        }
+        let whole = body == content.payload.len();
+        if matches!(alias, Alias::New(_)) {
+            self.outbound_aliases.learn(content.topic);
+        }
+        self.sending.partial = (!whole).then_some((key, body));
+        if let Some(pid) = pid {
+            self.under_way(now, key, pid, inbox);
+        } else if whole {
+            self.finish_qos0(now, key, inbox);
+        }
+        Put::Written(head + body)
+    }
+
+    /// Continues the payload of a begun PUBLISH.
+    pub(super) fn put_rest(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Put {
+        let Some((key, offset)) = self.sending.partial else { return Put::Nothing };
+        let (Some(meta), Some(content)) = (self.store.meta(key), self.store.content(key)) else {
+            // It cannot be finished, so the stream cannot be used any more.
+            self.break_off(now, Fault::new(Step::Up, Cause::Requested), None);
+            return Put::Nothing;
+        };
+        let rest = content.payload.get(offset..).unwrap_or(&[]);
+        let n = rest.len().min(tx.len());
+        if let (Some(to), Some(from)) = (tx.get_mut(..n), rest.get(..n)) {
+            to.copy_from_slice(from);
+        }
+        let (whole, qos0) = (n == rest.len(), meta.qos == QoS::AtMostOnce);
+        self.sending.partial = (!whole).then_some((key, offset + n));
+        if whole && qos0 {
+            self.finish_qos0(now, key, inbox);
+        }
+        Put::Written(n)
+    }
+
+    /// A QoS 1 or 2 message is on its way.
+    fn under_way(&mut self, now: Instant, key: Key, pid: PacketId, inbox: &mut impl Inbox) {
+        let Some(meta) = self.store.meta_mut(key) else { return };
+        let new = meta.pid == 0;
+        meta.pid = pid.get();
+        self.mark_sent(now, key);
+        if new {
+            if self.store.first(Stage::Sent).is_none() {
+                self.sending.sent_head_since = now;
+            }
+            self.leave_queue(key);
+            self.store.advance(key, Stage::Sent);
+            self.room_again(inbox);
+        }
+    }
+
+    /// Notes when and on which connection a message was last sent.
+    pub(super) fn mark_sent(&mut self, now: Instant, key: Key) {
+        let connection = self.connection;
+        let Some(meta) = self.store.meta_mut(key) else { return };
+        meta.sent = now;
+        if meta.connection == connection {
+            meta.repeats = meta.repeats.saturating_add(1);
+        } else {
+            meta.repeats = 0;
+            meta.connection = connection;
+            self.sending.opened_one();
+        }
+    }
+
+    fn finish_qos0(&mut self, now: Instant, key: Key, inbox: &mut impl Inbox) {
+        self.finish(now, key, Outcome::Delivered(ReasonCode::SUCCESS, Properties::EMPTY), inbox);
+    }
+}
+
+/// The properties the engine itself adds to a PUBLISH.
+fn publish_properties<'p>(
+    list: &'p mut [Property<'static>; 2],
+    alias: Alias,
+    expires: Instant,
+    now: Instant,
+) -> &'p [Property<'static>] {
+    let mut n = 0;
+    if expires != Instant::MAX {
+        // [MQTT-3.3.2-6] reduced by the time it waited here; 0 would be void already.
+        let left = expires.since(now).as_secs().clamp(1, u64::from(u32::MAX)) as u32;
+        list[n] = Property::MessageExpiryInterval(left);
+        n += 1;
+    }
+    if let Alias::New(a) | Alias::Known(a) = alias {
+        list[n] = Property::TopicAlias(a);
+        n += 1;
+    }
+    list.get(..n).unwrap_or(&[])
+}

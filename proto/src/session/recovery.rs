@@ -1,0 +1,122 @@
+//! From any fault back to a connection: backoff, ladder, rotation, first-connect policy.
+
+use super::{Config, FirstConnect};
+use crate::engine::{Depth, Fault};
+use crate::time::{Duration, Instant};
+
+use super::config::Backoff;
+
+/// Memory across connections.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    /// Failures in a row; a stable connection ends the row.
+    pub(super) failures: u32,
+    /// Which endpoint is tried next, or is in use.
+    pub(super) endpoint: u16,
+    /// The session was up at least once since it was opened.
+    pub(super) ever_up: bool,
+    pub(super) fault: Option<Fault>,
+    /// Since when there is no connection.
+    pub(super) down_since: Option<Instant>,
+    up_since: Option<Instant>,
+    random: u64,
+}
+
+/// What follows a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Retry { at: Instant, cut: Depth },
+    GiveUp,
+}
+
+impl Recovery {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            failures: 0,
+            endpoint: 0,
+            ever_up: false,
+            fault: None,
+            down_since: None,
+            up_since: None,
+            // xorshift must not start at zero; spread seeds that differ in few bits.
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+        }
+    }
+
+    /// A new start on the application's word.
+    pub(super) fn opened(&mut self, now: Instant) {
+        (self.failures, self.ever_up, self.fault) = (0, false, None);
+        (self.down_since, self.up_since) = (Some(now), None);
+    }
+
+    /// The session is up. Returns how long it was down.
+    pub(super) fn up(&mut self, now: Instant) -> Duration {
+        self.ever_up = true;
+        self.fault = None;
+        self.up_since = Some(now);
+        self.down_since.take().map_or(Duration::ZERO, |t| now.since(t))
+    }
+
+    /// A connection or an attempt is lost.
+    pub(super) fn failed(&mut self, cfg: &Config, now: Instant, fault: Fault) -> Next {
+        self.fault = Some(fault);
+        let was_up = self.up_since.take();
+        if was_up.is_some_and(|t| now.since(t) >= cfg.backoff.stable) {
+            self.failures = 0;
+        }
+        if was_up.is_none() && cfg.endpoints > 1 {
+            self.endpoint = (self.endpoint + 1) % cfg.endpoints;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.down_since.get_or_insert(now);
+        if !self.ever_up {
+            match cfg.first_connect {
+                FirstConnect::Fail => return Next::GiveUp,
+                FirstConnect::Retry(n) if self.failures > n => return Next::GiveUp,
+                _ => {}
+            }
+        }
+        let (cut, hold) = self.rung(cfg);
+        let pause = self.pause(cfg, now, fault).max(hold);
+        Next::Retry { at: now + pause, cut }
+    }
+
+    /// How deep this failure cuts, and the least time to stay down.
+    fn rung(&self, cfg: &Config) -> (Depth, Duration) {
+        let due = |every: u32| every != 0 && self.failures.is_multiple_of(every);
+        if due(cfg.ladder.device_after) {
+            (Depth::Device, cfg.ladder.device_hold)
+        } else if due(cfg.ladder.link_after) {
+            (Depth::Link, cfg.ladder.link_hold)
+        } else {
+            (Depth::Pipe, cfg.ladder.pipe_hold)
+        }
+    }
+
+    /// Exponential with full jitter; see [`Backoff`].
+    fn pause(&mut self, cfg: &Config, now: Instant, fault: Fault) -> Duration {
+        let outage = self.down_since.map_or(Duration::ZERO, |t| now.since(t));
+        let growth = 1 << (self.failures - 1).min(16);
+        let patience = (outage / 10).max(Duration::from_secs(2));
+        let upper = cfg.backoff.min.saturating_mul(growth).min(patience).min(cfg.backoff.max);
+        let drawn = Backoff::FLOOR + self.draw(upper.saturating_sub(Backoff::FLOOR));
+        if fault.cause.is_permanent() {
+            // Trying fast would not help, and some brokers lock accounts.
+            return drawn
+                .max(cfg.backoff.refused)
+                .max(self.draw((cfg.backoff.refused * growth).min(cfg.backoff.max)));
+        }
+        drawn
+    }
+
+    /// Uniform between zero and `upper`.
+    fn draw(&mut self, upper: Duration) -> Duration {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let part = (self.random >> 32) as u32;
+        let micros = upper.as_secs() * 1_000_000 + u64::from(upper.subsec_micros());
+        // `upper` is at most an hour or so: micros < 2^32, the product fits.
+        Duration::from_micros((micros.min(u64::from(u32::MAX)) * u64::from(part)) >> 32)
+    }
+}

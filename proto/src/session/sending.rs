@@ -1,0 +1,275 @@
+//! What goes out next, and how much of it fits.
+//!
+//! Order within one connection: a packet once begun is finished; then acknowledgements (so that
+//! the broker's window never starves behind our own traffic), pings, authentication,
+//! subscriptions, what a resumed session owes, and last the queue.
+
+use super::flights::Flight;
+use super::phase::Phase;
+use super::subs::SubState;
+use super::*;
+use crate::store::Key;
+use crate::wire::{
+    EncodeError, Filters, PacketId, Properties, Property, Subscribe, Unsubscribe,
+    UnsubscribeFilters,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Sending {
+    /// A PUBLISH of which the payload up to this offset is written.
+    pub(super) partial: Option<(Key, usize)>,
+    /// The next message to be sent again; new ones wait until there is none `[MQTT-4.6.0-1]`.
+    pub(super) resend: Option<Key>,
+    /// The next PUBREL to be sent again.
+    pub(super) rerelease: Option<Key>,
+    /// Only what was last sent at or before this instant is sent again.
+    pub(super) resend_before: Instant,
+    /// QoS 1 and 2 messages under way on this connection.
+    pub(super) open: u16,
+    pub(super) ping_wanted: bool,
+    pub(super) suspicious: bool,
+    /// Since when the oldest unacknowledged message has been the oldest.
+    pub(super) sent_head_since: Instant,
+    released_head_since: Instant,
+}
+
+impl Sending {
+    pub(super) fn connection_lost(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn is_mid_packet(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    pub(super) fn is_partial(&self, key: Key) -> bool {
+        self.partial.is_some_and(|(k, _)| k == key)
+    }
+
+    pub(super) fn start_resending(&mut self, store: &impl Store, now: Instant) {
+        self.rerelease = store.first(Stage::Released);
+        self.resend = store.first(Stage::Sent);
+        self.resend_before = now;
+    }
+
+    /// `key` is about to leave its place in the store.
+    pub(super) fn leaving(&mut self, store: &impl Store, key: Key, now: Instant) {
+        if self.resend == Some(key) {
+            self.resend = store.next(key);
+        }
+        if self.rerelease == Some(key) {
+            self.rerelease = store.next(key);
+        }
+        if store.first(Stage::Sent) == Some(key) {
+            self.sent_head_since = now;
+        }
+        if store.first(Stage::Released) == Some(key) {
+            self.released_head_since = now;
+        }
+    }
+
+    /// The oldest messages are as good as new.
+    pub(super) fn restart_clocks(&mut self, now: Instant) {
+        (self.sent_head_since, self.released_head_since) = (now, now);
+    }
+
+    /// The first message is about to be released.
+    pub(super) fn released_head_at(&mut self, now: Instant) {
+        self.released_head_since = now;
+    }
+
+    pub(super) fn opened_one(&mut self) {
+        self.open = self.open.saturating_add(1);
+    }
+
+    /// A message sent on this connection is finally acknowledged.
+    pub(super) fn closed_one(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+}
+
+/// How writing one packet went.
+pub(super) enum Put {
+    Written(usize),
+    /// No room now; it will fit into an empty buffer.
+    NoRoom,
+    /// Nothing to write.
+    Nothing,
+}
+
+impl<S: Store> Session<'_, S> {
+    /// Writes as many packets as fit. Returns the number of bytes.
+    pub(super) fn fill(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> usize {
+        let mut n = 0;
+        while let Some(room) = tx.get_mut(n..).filter(|r| !r.is_empty()) {
+            let put = match self.phase {
+                Phase::Handshake => Put::Written(self.write_auth(room, inbox)),
+                Phase::Up => self.put_next(now, room, inbox),
+                Phase::Leaving { .. } => self.put_last(now, room, inbox),
+                _ => Put::Nothing,
+            };
+            match put {
+                Put::Written(0) | Put::NoRoom | Put::Nothing => break,
+                Put::Written(more) => n += more,
+            }
+        }
+        n
+    }
+
+    fn put_next(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Put {
+        if self.sending.partial.is_some() {
+            return self.put_rest(now, tx, inbox);
+        }
+        for put in [Self::put_owed, Self::put_ping, Self::put_subscription, Self::put_rerelease] {
+            match put(self, now, tx) {
+                Put::Nothing => {}
+                other => return other,
+            }
+        }
+        match self.write_auth(tx, inbox) {
+            0 => {}
+            n => return Put::Written(n),
+        }
+        if let put @ (Put::Written(_) | Put::NoRoom) = self.put_resend(now, tx, inbox) {
+            return put;
+        }
+        self.put_queued(now, tx, inbox)
+    }
+
+    /// While leaving: what was begun, what is owed, then DISCONNECT.
+    fn put_last(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Put {
+        if self.sending.partial.is_some() {
+            return self.put_rest(now, tx, inbox);
+        }
+        if let put @ (Put::Written(_) | Put::NoRoom) = self.put_owed(now, tx) {
+            return put;
+        }
+        let Phase::Leaving { reason, expiry, said: false } = self.phase else {
+            return Put::Nothing;
+        };
+        let expiry_property = [Property::SessionExpiryInterval(expiry.unwrap_or(0))];
+        let list = if expiry.is_some() { &expiry_property[..] } else { &[] };
+        let packet = Disconnect { reason, props: Properties::from_list(list) };
+        let put = written(Packet::Disconnect(packet).encode(self.cfg.version, tx));
+        if matches!(put, Put::Written(_)) {
+            self.phase = Phase::Leaving { reason, expiry, said: true };
+        }
+        put
+    }
+
+    fn put_owed(&mut self, _now: Instant, tx: &mut [u8]) -> Put {
+        let Some(owed) = self.owed.front() else {
+            return if self.release_acknowledged() {
+                self.put_owed(_now, tx)
+            } else {
+                Put::Nothing
+            };
+        };
+        let Some(pid) = PacketId::new(owed.pid) else {
+            self.owed.pop();
+            return Put::Nothing;
+        };
+        let put = written(self.put_ack(owed.kind, pid, owed.reason, tx));
+        if matches!(put, Put::Written(_)) {
+            self.owed.pop();
+        }
+        put
+    }
+
+    fn put_ack(
+        &self,
+        kind: AckKind,
+        pid: PacketId,
+        reason: ReasonCode,
+        tx: &mut [u8],
+    ) -> Result<usize, EncodeError> {
+        Ack { kind, pid, reason, props: Properties::EMPTY }.encode(self.cfg.version, tx)
+    }
+
+    fn put_ping(&mut self, now: Instant, tx: &mut [u8]) -> Put {
+        if !self.sending.ping_wanted {
+            return Put::Nothing;
+        }
+        let put = written(Packet::PingReq.encode(self.cfg.version, tx));
+        if matches!(put, Put::Written(_)) {
+            self.sending.ping_wanted = false;
+            self.live.pinged(now, self.sending.suspicious);
+            self.stats.pings += 1;
+        }
+        put
+    }
+
+    fn put_subscription(&mut self, now: Instant, tx: &mut [u8]) -> Put {
+        let Some(at) = self.subs.next_due() else { return Put::Nothing };
+        let Some(sub) = self.subs.get(at).copied() else { return Put::Nothing };
+        let Some(pid) = self.flights.allocate(Flight::Operation).and_then(PacketId::new) else {
+            return Put::Nothing;
+        };
+        let filter = self.subs.filter(&sub);
+        let encoded =
+            if sub.state == SubState::Unwanted {
+                let filters = [filter];
+                let packet = Unsubscribe {
+                    pid,
+                    props: Properties::EMPTY,
+                    filters: UnsubscribeFilters::from_list(&filters),
+                };
+                Packet::Unsubscribe(packet).encode(self.cfg.version, tx)
+            } else {
+                let filters = [(filter, sub.options)];
+                let id = [Property::SubscriptionIdentifier(sub.id)];
+                let with_id = sub.id != 0 && self.limits.subscription_identifier_available;
+                let props = Properties::from_trusted_raw(self.subs.props(&sub))
+                    .with_list(if with_id { &id } else { &[] });
+                let packet = Subscribe { pid, props, filters: Filters::from_list(&filters) };
+                Packet::Subscribe(packet).encode(self.cfg.version, tx)
+            };
+        let put = written(encoded);
+        match put {
+            Put::Written(_) => self.subs.asked(at, pid.get(), now),
+            _ => self.flights.set(pid.get(), Flight::Free),
+        }
+        put
+    }
+
+    fn put_rerelease(&mut self, now: Instant, tx: &mut [u8]) -> Put {
+        while let Some(key) = self.sending.rerelease {
+            let Some(meta) = self.store.meta(key) else { break };
+            if meta.sent > self.sending.resend_before {
+                self.sending.rerelease = self.store.next(key);
+                continue;
+            }
+            let Some(pid) = PacketId::new(meta.pid) else { break };
+            let put = written(self.put_ack(AckKind::PubRel, pid, ReasonCode::SUCCESS, tx));
+            if matches!(put, Put::Written(_)) {
+                self.stats.repeats += 1;
+                self.mark_sent(now, key);
+                self.sending.rerelease = self.store.next(key);
+            }
+            return put;
+        }
+        self.sending.rerelease = None;
+        Put::Nothing
+    }
+
+    /// Since when an acknowledgement is awaited: the oldest message of each stage counts from when
+    /// it was sent or became the oldest, whichever is later, so that a slow path that makes
+    /// progress is not taken for a dead one.
+    pub(super) fn reply_due(&self) -> Option<Instant> {
+        let head = |stage, since: Instant| {
+            let meta = self.store.meta(self.store.first(stage)?)?;
+            (meta.connection == self.connection).then(|| meta.sent.max(since))
+        };
+        let sent = head(Stage::Sent, self.sending.sent_head_since);
+        let released = head(Stage::Released, self.sending.released_head_since);
+        [sent, released, self.subs.awaited_since()].into_iter().flatten().min()
+    }
+}
+
+fn written(result: Result<usize, EncodeError>) -> Put {
+    match result {
+        Ok(n) => Put::Written(n),
+        // Sizes were checked when the operation was accepted, so it is only a matter of room.
+        Err(_) => Put::NoRoom,
+    }
+}

@@ -1,0 +1,193 @@
+//! Subscriptions: wanted, asked for, active, and restored when a session is lost.
+
+use crate::engine::{Subscription, Tag};
+use crate::mem::{Table, Text, Texts};
+use crate::time::Instant;
+use crate::wire::SubscribeOptions;
+
+/// One Topic Filter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sub {
+    pub(super) tag: Tag,
+    pub(super) id: u32,
+    pub(super) filter: Text,
+    pub(super) props: Text,
+    pub(super) options: SubscribeOptions,
+    pub(super) state: SubState,
+    pub(super) pid: u16,
+    pub(super) sent: Instant,
+}
+
+impl Sub {
+    fn is_awaiting(&self) -> bool {
+        matches!(self.state, SubState::Asked | SubState::Leaving)
+    }
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum SubState {
+    /// SUBSCRIBE is to be sent.
+    #[default]
+    Wanted,
+    /// SUBSCRIBE sent, SUBACK awaited.
+    Asked,
+    /// The broker has it.
+    Active,
+    /// UNSUBSCRIBE is to be sent.
+    Unwanted,
+    /// UNSUBSCRIBE sent, UNSUBACK awaited.
+    Leaving,
+}
+
+#[derive(Debug)]
+pub(super) struct Subs<'m> {
+    entries: Table<'m, Sub>,
+    texts: Texts<'m>,
+    /// Some entry is `Wanted` or `Unwanted`.
+    due: bool,
+    /// Entries that await an acknowledgement.
+    awaited: usize,
+}
+
+impl<'m> Subs<'m> {
+    pub(super) fn new(entries: Table<'m, Sub>, texts: Table<'m, u8>) -> Self {
+        Self { entries, texts: Texts::new(texts), due: false, awaited: 0 }
+    }
+
+    /// Adds the filter or changes the one there. Gives the tag of an operation this one
+    /// overtakes; `None` if there is no room.
+    pub(super) fn want(&mut self, s: &Subscription<'_>) -> Option<Tag> {
+        let overtaken = match self.position(s.filter.as_str()) {
+            Some(at) => self.take(at).map_or(Tag::NONE, |old| pending_tag(&old)),
+            None => Tag::NONE,
+        };
+        let sub = Sub { tag: s.tag, id: s.id, options: s.options, ..Sub::default() };
+        self.add(sub, s.filter.as_str(), s.props.raw()).then_some(overtaken)
+    }
+
+    /// Marks the filter as no longer wanted. As [`want`](Self::want).
+    pub(super) fn unwant(&mut self, filter: &str, tag: Tag) -> Option<Tag> {
+        let overtaken = match self.position(filter) {
+            Some(at) => self.take(at).map_or(Tag::NONE, |old| pending_tag(&old)),
+            None => Tag::NONE,
+        };
+        let sub = Sub { tag, state: SubState::Unwanted, ..Sub::default() };
+        self.add(sub, filter, &[]).then_some(overtaken)
+    }
+
+    fn add(&mut self, mut sub: Sub, filter: &str, props: &[u8]) -> bool {
+        if self.entries.is_full() {
+            return false;
+        }
+        let Some(filter) = self.texts.add(&[filter.as_bytes()]) else { return false };
+        let Some(props) = self.texts.add(&[props]) else {
+            self.texts.remove(filter);
+            return false;
+        };
+        (sub.filter, sub.props) = (filter, props);
+        self.due = true;
+        self.entries.push(sub)
+    }
+
+    fn position(&self, filter: &str) -> Option<usize> {
+        self.entries.as_slice().iter().position(|s| self.texts.get(s.filter) == filter.as_bytes())
+    }
+
+    /// Removes an entry.
+    pub(super) fn take(&mut self, at: usize) -> Option<Sub> {
+        let sub = self.entries.as_slice().get(at).copied()?;
+        self.entries.remove(at);
+        self.awaited -= usize::from(sub.is_awaiting());
+        // Props lie behind the filter, so removing them first moves nothing we still need.
+        for removed in [sub.props, sub.filter] {
+            self.texts.remove(removed);
+            for s in self.entries.as_mut_slice() {
+                s.filter = Texts::moved(s.filter, removed);
+                s.props = Texts::moved(s.props, removed);
+            }
+        }
+        Some(sub)
+    }
+
+    /// The next entry that has something to send.
+    pub(super) fn next_due(&mut self) -> Option<usize> {
+        if !self.due {
+            return None;
+        }
+        let at = self
+            .entries
+            .as_slice()
+            .iter()
+            .position(|s| matches!(s.state, SubState::Wanted | SubState::Unwanted));
+        self.due = at.is_some();
+        at
+    }
+
+    /// The entry waiting for the acknowledgement `pid`.
+    pub(super) fn awaiting(&self, pid: u16) -> Option<usize> {
+        self.entries.as_slice().iter().position(|s| s.pid == pid && s.is_awaiting())
+    }
+
+    /// The packet of entry `at` went out.
+    pub(super) fn asked(&mut self, at: usize, pid: u16, now: Instant) {
+        let Some(s) = self.entries.as_mut_slice().get_mut(at) else { return };
+        s.state = if s.state == SubState::Unwanted { SubState::Leaving } else { SubState::Asked };
+        (s.pid, s.sent) = (pid, now);
+        self.awaited += 1;
+    }
+
+    /// The broker granted entry `at`.
+    pub(super) fn granted(&mut self, at: usize) {
+        if let Some(s) = self.entries.as_mut_slice().get_mut(at).filter(|s| s.is_awaiting()) {
+            s.state = SubState::Active;
+            self.awaited -= 1;
+        }
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&Sub> {
+        self.entries.as_slice().get(at)
+    }
+
+    pub(super) fn filter(&self, sub: &Sub) -> &str {
+        core::str::from_utf8(self.texts.get(sub.filter)).unwrap_or("")
+    }
+
+    pub(super) fn props(&self, sub: &Sub) -> &[u8] {
+        self.texts.get(sub.props)
+    }
+
+    /// Since when the oldest acknowledgement is awaited.
+    pub(super) fn awaited_since(&self) -> Option<Instant> {
+        if self.awaited == 0 {
+            return None;
+        }
+        self.entries.as_slice().iter().filter(|s| s.is_awaiting()).map(|s| s.sent).min()
+    }
+
+    /// The connection is gone: what was asked must be asked again.
+    pub(super) fn connection_lost(&mut self) {
+        for s in self.entries.as_mut_slice() {
+            s.state = match s.state {
+                SubState::Asked => SubState::Wanted,
+                SubState::Leaving => SubState::Unwanted,
+                other => other,
+            };
+        }
+        self.awaited = 0;
+        self.due = true;
+    }
+
+    /// The broker has forgotten the session: what was active must be asked for again.
+    pub(super) fn session_lost(&mut self) {
+        for s in self.entries.as_mut_slice().iter_mut().filter(|s| s.state == SubState::Active) {
+            s.state = SubState::Wanted;
+        }
+        self.due = true;
+    }
+}
+
+/// Whom an entry still owes an answer.
+fn pending_tag(sub: &Sub) -> Tag {
+    if sub.state == SubState::Active { Tag::NONE } else { sub.tag }
+}
