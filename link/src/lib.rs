@@ -1,1 +1,82 @@
-//! Under construction.
+//! Where bytes go: the [`Link`] to a broker and the [`Pipe`] it opens.
+//!
+//! The core is `no_std` and allocates nothing: the two traits, [`Progress`] and the [`framer`] that
+//! cuts a byte stream into packets. Feature `std` adds [`endpoint`] and [`url`]; feature `tokio` adds
+//! [`tcp`]. A link decides nothing about *when* to connect or give up: that is the engine's.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "std")]
+pub mod endpoint;
+pub mod framer;
+mod progress;
+#[cfg(feature = "tokio")]
+pub mod tcp;
+#[cfg(feature = "std")]
+pub mod url;
+
+use core::future::Future;
+use core::task::{Context, Poll};
+
+use everlink_proto::engine::{Cause, Depth, Fault};
+
+#[cfg(feature = "std")]
+pub use endpoint::Endpoint;
+pub use framer::{Frame, Framer};
+pub use progress::Progress;
+#[cfg(feature = "tokio")]
+pub use tcp::{TcpLink, TcpPipe};
+#[cfg(feature = "std")]
+pub use url::Url;
+
+/// An open connection: bytes both ways.
+///
+/// Every method is cancel-safe: a call that answers `Pending` has read, written and kept nothing,
+/// and need never be repeated. Dropping a pipe aborts the connection without ceremony; bytes it took
+/// may or may not arrive. [`poll_close`](Self::poll_close) is the orderly end.
+pub trait Pipe {
+    /// Reads what is there into `buf`, at most its length; `Ok(0)` means that the peer closed.
+    /// `buf` must not be empty.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, Cause>>;
+
+    /// Takes as many bytes from the front of `buf` as there is room for, at least one unless `buf`
+    /// is empty.
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Cause>>;
+
+    /// Ends in order: everything written goes out, then the end of the stream. Takes a bounded time.
+    /// Afterwards the pipe is of no use.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// A way to reach one of the configured endpoints.
+pub trait Link {
+    /// What [`open`](Self::open) gives.
+    type Pipe: Pipe;
+
+    /// Opens a connection to an endpoint, and says by `progress` how far it has come.
+    ///
+    /// It may wait for as long as the network makes it wait: the caller bounds it. Cancel-safe:
+    /// dropping the future abandons the attempt and leaks nothing.
+    fn open(
+        &mut self,
+        endpoint: u16,
+        progress: &Progress,
+    ) -> impl Future<Output = Result<Self::Pipe, Fault>>;
+
+    /// Climbs a rung of the recovery ladder: takes the link, or the device that makes it, down and
+    /// up again. No pipe is open meanwhile. The default has nothing to cycle.
+    ///
+    /// Cancel-safe in that the next call does the whole rung again.
+    fn cycle(&mut self, depth: Depth) -> impl Future<Output = ()> {
+        let _ = depth;
+        async {}
+    }
+
+    /// The broker said to use another server; `server` is the Server Reference of MQTT 5, a list
+    /// of `host[:port]` separated by spaces. The next [`open`](Self::open) goes there; `permanent`
+    /// replaces the list of endpoints. Returns `false` if it cannot be used.
+    fn redirect(&mut self, server: &str, permanent: bool) -> bool {
+        let _ = (server, permanent);
+        false
+    }
+}

@@ -1,0 +1,133 @@
+//! Cuts a byte stream into packets.
+
+use everlink_proto::wire::{WireError, frame_len};
+
+/// The smallest buffer: the longest fixed header, a byte of packet type and four of length.
+pub const MIN_BUFFER: usize = 5;
+
+/// What the stream brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// One whole packet.
+    Packet(&'a [u8]),
+    /// A packet larger than the buffer; the rest of it is swallowed as it comes.
+    Skipped {
+        /// How it begins: as many bytes as the buffer holds.
+        head: &'a [u8],
+        /// Length of the whole packet in bytes.
+        total: usize,
+    },
+    /// What comes next is no packet: the stream cannot be understood any further. Stays until
+    /// [`Framer::reset`].
+    Malformed(WireError),
+}
+
+/// Cuts a byte stream into packets, in memory given by the caller.
+///
+/// Read into [`space`](Self::space), say how much with [`filled`](Self::filled), then take frames
+/// with [`peek`](Self::peek) and [`consume`](Self::consume) until there is none. A frame may be left
+/// in place for as long as its receiver is busy. Bytes are moved only to bring the beginning of an
+/// incomplete packet to the front, at most once for each packet.
+#[derive(Debug)]
+pub struct Framer<B> {
+    buf: B,
+    /// The first byte not consumed.
+    start: usize,
+    /// The end of what was read.
+    end: usize,
+    /// Length of the packet at `start`; 0 if not known.
+    length: usize,
+    /// Bytes of an oversized packet still to come, to be swallowed.
+    skip: usize,
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Framer<B> {
+    /// A framer in `buf`, which bounds the packets that can be received.
+    ///
+    /// # Panics
+    /// If `buf` is shorter than [`MIN_BUFFER`].
+    pub fn new(buf: B) -> Self {
+        assert!(
+            buf.as_ref().len() >= MIN_BUFFER,
+            "the receive buffer cannot hold a packet's fixed header"
+        );
+        Self { buf, start: 0, end: 0, length: 0, skip: 0 }
+    }
+
+    /// Room to read into. Empty if the buffer is full: take a frame first.
+    pub fn space(&mut self) -> &mut [u8] {
+        let capacity = self.capacity();
+        // Short reads cost more than moving what is left of one packet.
+        if self.start > 0 && capacity - self.end < capacity / 2 {
+            self.buf.as_mut().copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.buf.as_mut()[self.end..]
+    }
+
+    /// Says that the first `n` bytes of [`space`](Self::space) were read; more than it has count as
+    /// all of it.
+    pub fn filled(&mut self, n: usize) {
+        self.end = self.capacity().min(self.end + n);
+        if self.skip > 0 {
+            let swallowed = self.skip.min(self.end - self.start);
+            self.skip -= swallowed;
+            self.advance(swallowed);
+        }
+    }
+
+    /// The next frame, if it is complete; the same again until it is consumed.
+    #[inline]
+    pub fn peek(&mut self) -> Option<Frame<'_>> {
+        if self.length == 0 {
+            match frame_len(&self.buf.as_ref()[self.start..self.end]) {
+                Ok(Some(header)) => self.length = header.total_len,
+                Ok(None) => return None,
+                Err(error) => return Some(Frame::Malformed(error)),
+            }
+        }
+        let buffered = &self.buf.as_ref()[self.start..self.end];
+        if let Some(packet) = buffered.get(..self.length) {
+            return Some(Frame::Packet(packet));
+        }
+        let full = buffered.len() == self.capacity();
+        full.then_some(Frame::Skipped { head: buffered, total: self.length })
+    }
+
+    /// Lets go of the frame that [`peek`](Self::peek) gave; without one, does nothing.
+    #[inline]
+    pub fn consume(&mut self) {
+        let buffered = self.end - self.start;
+        if self.length <= buffered {
+            self.advance(self.length);
+        } else if buffered == self.capacity() {
+            self.skip = self.length - buffered;
+            self.advance(buffered);
+        }
+    }
+
+    /// Forgets everything: what is read next begins a new connection.
+    pub fn reset(&mut self) {
+        (self.start, self.end, self.length, self.skip) = (0, 0, 0, 0);
+    }
+
+    /// Bytes read and not yet consumed.
+    pub fn buffered(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Length of the largest packet that is not skipped, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.buf.as_ref().len()
+    }
+
+    #[inline]
+    fn advance(&mut self, n: usize) {
+        self.length = 0;
+        self.start += n;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+}

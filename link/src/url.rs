@@ -1,0 +1,228 @@
+//! `mqtt://[user[:password]@]host[:port][/path]`.
+
+use std::fmt;
+use std::str::FromStr;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use crate::endpoint::{Endpoint, EndpointError, MQTT_PORT};
+
+/// Where a broker is and who we are, as written in one line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// User Name, percent-decoded.
+    pub user: Option<String>,
+    /// Password, percent-decoded; any bytes, as in MQTT.
+    pub password: Option<Vec<u8>>,
+    /// What follows the first slash after the host, undecoded; empty if there is nothing. MQTT has
+    /// no use for it; a command line may take it for a Topic Name.
+    pub path: String,
+}
+
+/// What is wrong with a URL. It repeats nothing of the text but the scheme, so that no password
+/// ends in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UrlError {
+    /// A way to reach a broker that this build does not offer.
+    NotSupported(String),
+    /// Not a scheme that leads to a broker.
+    UnknownScheme(String),
+    /// Host or port are wrong.
+    Endpoint(EndpointError),
+    /// A percent sign in the user name or password is not followed by two hexadecimal digits.
+    BadPercent,
+    /// The user name is not UTF-8, or holds the character U+0000.
+    BadUser,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSupported(scheme) => {
+                write!(f, "{scheme}:// is not supported yet in this build")
+            }
+            Self::UnknownScheme(scheme) => {
+                write!(f, "unknown scheme {scheme}://; write mqtt://HOST[:PORT]")
+            }
+            Self::Endpoint(error) => error.fmt(f),
+            Self::BadPercent => f.write_str("a '%' in user name or password must be written %25"),
+            Self::BadUser => f.write_str("the user name is not valid UTF-8 text"),
+        }
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+impl From<EndpointError> for UrlError {
+    fn from(error: EndpointError) -> Self {
+        Self::Endpoint(error)
+    }
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    /// Reads `mqtt://` and `tcp://` URLs, and `host` or `host:port` without a scheme. The default
+    /// port is [`MQTT_PORT`].
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if is_scheme(scheme) => {
+                check_scheme(&scheme.to_ascii_lowercase())?;
+                rest
+            }
+            _ => text,
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        // The last @, so that one in a password, which ought to be %40, does no harm.
+        let (user_info, host) = match authority.rsplit_once('@') {
+            Some((user_info, host)) => (Some(user_info), host),
+            None => (None, authority),
+        };
+        let endpoint = Endpoint::parse(host, MQTT_PORT)?;
+        let (user, password) = user_info.map_or(Ok((None, None)), credentials)?;
+        let path = path.strip_prefix('/').unwrap_or_default().to_string();
+        Ok(Self { endpoint, user, password, path })
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Url")
+            .field("endpoint", &self.endpoint)
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "***"))
+            .field("path", &self.path)
+            .finish()
+    }
+}
+
+impl fmt::Display for Url {
+    /// Without user name and password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mqtt://{}", self.endpoint)
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(valid)
+}
+
+fn check_scheme(scheme: &str) -> Result<(), UrlError> {
+    match scheme {
+        "mqtt" | "tcp" => Ok(()),
+        "mqtts" | "ssl" | "tls" | "ws" | "wss" | "unix" | "serial" | "udp" | "quic" => {
+            Err(UrlError::NotSupported(scheme.to_string()))
+        }
+        _ => Err(UrlError::UnknownScheme(scheme.to_string())),
+    }
+}
+
+type Credentials = (Option<String>, Option<Vec<u8>>);
+
+fn credentials(user_info: &str) -> Result<Credentials, UrlError> {
+    let (user, password) = match user_info.split_once(':') {
+        Some((user, password)) => (user, Some(percent_decode(password)?)),
+        None => (user_info, None),
+    };
+    let user = String::from_utf8(percent_decode(user)?).map_err(|_| UrlError::BadUser)?;
+    // [MQTT-1.5.4-2] a UTF-8 string of MQTT cannot hold U+0000.
+    if user.contains('\0') {
+        return Err(UrlError::BadUser);
+    }
+    Ok((Some(user).filter(|user| !user.is_empty()), password))
+}
+
+fn percent_decode(text: &str) -> Result<Vec<u8>, UrlError> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
+        match (digit(), digit()) {
+            (Some(high), Some(low)) => decoded.push((high * 16 + low) as u8),
+            _ => return Err(UrlError::BadPercent),
+        }
+    }
+    Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    fn error(text: &str) -> UrlError {
+        text.parse::<Url>().expect_err(text)
+    }
+
+    #[test]
+    fn host_and_port_with_or_without_scheme() {
+        for text in ["mqtt://shed:7", "tcp://shed:7", "MQTT://shed:7/", "shed:7", "shed:7?x=1"] {
+            assert_eq!(url(text).to_string(), "mqtt://shed:7", "{text}");
+        }
+        assert_eq!(url("shed").endpoint.port, 1883);
+        assert_eq!(url("mqtt://[::1]").endpoint.host, "::1");
+        assert_eq!((url("shed").user, url("shed").password), (None, None));
+    }
+
+    #[test]
+    fn credentials_are_decoded() {
+        let u = url("mqtt://al%20ice:p%40s%3As%ff@shed");
+        assert_eq!(u.user.as_deref(), Some("al ice"));
+        assert_eq!(u.password.as_deref(), Some(&b"p@s:s\xff"[..]));
+        let u = url("mqtt://alice@shed:1");
+        assert_eq!((u.user.as_deref(), u.password), (Some("alice"), None));
+        let u = url("mqtt://:secret@shed");
+        assert_eq!((u.user, u.password.as_deref()), (None, Some(&b"secret"[..])));
+        let u = url("mqtt://alice:@shed");
+        assert_eq!(u.password.as_deref(), Some(&b""[..]));
+        let u = url("mqtt://alice:p@ss:w@shed");
+        assert_eq!(u.password.as_deref(), Some(&b"p@ss:w"[..]));
+    }
+
+    #[test]
+    fn the_path_is_kept_as_written() {
+        assert_eq!(url("mqtt://shed/a/%20/#").path, "a/%20/#");
+        assert_eq!(url("mqtt://shed").path, "");
+        assert_eq!(url("mqtt://shed/").path, "");
+    }
+
+    #[test]
+    fn wrong_ones_are_named() {
+        assert_eq!(error("mqtts://shed"), UrlError::NotSupported("mqtts".into()));
+        assert_eq!(error("WSS://shed"), UrlError::NotSupported("wss".into()));
+        assert_eq!(error("http://shed"), UrlError::UnknownScheme("http".into()));
+        assert_eq!(error(""), UrlError::Endpoint(EndpointError::NoHost));
+        assert_eq!(error("mqtt://"), UrlError::Endpoint(EndpointError::NoHost));
+        assert_eq!(error("mqtt://user@"), UrlError::Endpoint(EndpointError::NoHost));
+        assert_eq!(error("mqtt://shed:x"), UrlError::Endpoint(EndpointError::BadPort));
+        assert_eq!(error("://shed"), UrlError::Endpoint(EndpointError::BadPort));
+        assert_eq!(error("mqtt://a%2:b@shed"), UrlError::BadPercent);
+        assert_eq!(error("mqtt://a%zz@shed"), UrlError::BadPercent);
+        assert_eq!(error("mqtt://%ff@shed"), UrlError::BadUser);
+        assert_eq!(error("mqtt://%00@shed"), UrlError::BadUser);
+    }
+
+    #[test]
+    fn nothing_shows_the_password() {
+        let u = url("mqtt://alice:hunter2@shed");
+        assert!(!format!("{u:?} {u}").contains("hunter2"));
+        assert!(format!("{u:?}").contains("***"));
+        for text in
+            ["mqtt://alice:hunter2@", "mqtt://alice:hunter2/x@shed", "mqtt://a:hunter2%@shed"]
+        {
+            let e = error(text);
+            assert!(!format!("{e:?} {e}").contains("hunter2"), "{text}: {e:?}");
+        }
+    }
+}
