@@ -83,6 +83,10 @@ fn shared_subscriptions() {
     check("$share/g//a", &["/a"], &["a"]);
 }
 
+fn levels(text: &str) -> Vec<&str> {
+    text.split('/').collect()
+}
+
 /// Matching as the specification describes it, level by level, on lists.
 fn model(filter: &[&str], topic: &[&str]) -> bool {
     match (filter, topic) {
@@ -98,11 +102,11 @@ proptest! {
         topic in "[ab$]{0,2}(/[ab]{0,1}){0,3}",
         filter in "([ab$]{0,1}|\\+)(/([ab]{0,1}|\\+)){0,3}(/#)?",
     ) {
-        prop_assume!(TopicName::new(&topic).is_ok());
+        let Ok(topic) = TopicName::new(&topic) else { return Ok(()) };
+        let topic = topic.as_str();
         let Ok(parsed) = TopicFilter::new(&filter) else { return Ok(()) };
-        let levels = |text: &'static str| text.split('/').collect::<Vec<_>>();
-        let (f, t) = (levels(filter.clone().leak()), levels(topic.clone().leak()));
+        let (f, t) = (levels(&filter), levels(topic));
         let hidden = topic.starts_with('$') && matches!(f[0], "+" | "#");
-        prop_assert_eq!(parsed.matches(&topic), model(&f, &t) && !hidden);
+        prop_assert_eq!(parsed.matches(topic), model(&f, &t) && !hidden);
     }
 }
