@@ -11,11 +11,23 @@ use wire_gen::*;
 fn chew(version: Version, bytes: &[u8]) -> Result<(), WireError> {
     let _ = frame_len(bytes);
     let _ = Packet::decode_connect(bytes).map(|(_, connect)| format!("{connect:?}"));
-    let packet = Packet::decode(version, bytes)?;
+    let decoded = Packet::decode(version, bytes);
+    check_from_server(version, bytes, decoded);
+    let packet = decoded?;
     let _ = format!("{packet:?}");
     let again = encode(&packet, version);
     assert_eq!(Packet::decode(version, &again), Ok(packet), "of {bytes:02x?}");
     Ok(())
+}
+
+/// Clients decode the same, but for what a server never sends.
+fn check_from_server(version: Version, bytes: &[u8], decoded: Result<Packet<'_>, WireError>) {
+    let from_server = Packet::decode_from_server(version, bytes);
+    if matches!(bytes.first(), Some(0x10 | 0x82 | 0xA2 | 0xC0)) {
+        assert!(from_server.is_err(), "{from_server:?}");
+    } else {
+        assert_eq!(from_server, decoded);
+    }
 }
 
 /// A packet of this first byte whose Remaining Length is right.

@@ -20,7 +20,6 @@ pub enum AckKind {
 }
 
 impl AckKind {
-    #[inline]
     const fn packet_type(self) -> PacketType {
         match self {
             Self::PubAck => PacketType::PubAck,
@@ -30,7 +29,6 @@ impl AckKind {
         }
     }
 
-    #[inline]
     const fn context(self) -> PropertyContext {
         match self {
             Self::PubAck => PropertyContext::PubAck,
@@ -61,7 +59,25 @@ impl<'a> Ack<'a> {
         Self { kind, pid, reason: ReasonCode::SUCCESS, props: Properties::EMPTY }
     }
 
+    /// Most acknowledgements are these four bytes, in both versions.
     #[inline]
+    pub(super) const fn read_short(bytes: &[u8]) -> Option<Self> {
+        let [first, 2, high, low] = *bytes else {
+            return None;
+        };
+        let kind = match first {
+            0x40 => AckKind::PubAck,
+            0x50 => AckKind::PubRec,
+            0x62 => AckKind::PubRel,
+            0x70 => AckKind::PubComp,
+            _ => return None,
+        };
+        match PacketId::new(u16::from_be_bytes([high, low])) {
+            Some(pid) => Some(Self::new(kind, pid)),
+            None => None,
+        }
+    }
+
     pub(super) fn read(
         version: Version,
         kind: AckKind,
@@ -74,22 +90,18 @@ impl<'a> Ack<'a> {
 }
 
 impl Body for Ack<'_> {
-    #[inline]
     fn first_byte(&self) -> u8 {
         self.kind.packet_type().first_byte()
     }
 
-    #[inline]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         version.check_outcome(self.reason, &self.props, self.kind.context())
     }
 
-    #[inline]
     fn body_len(&self, version: Version) -> usize {
         version.outcome_len(self.reason, &self.props).saturating_add(2)
     }
 
-    #[inline]
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         w.packet_id(self.pid);
         version.write_outcome(self.reason, &self.props, w);

@@ -18,6 +18,7 @@ mod getters;
 mod packet;
 mod properties;
 mod property;
+mod property_table;
 mod publish;
 mod reader;
 mod reason;

@@ -34,14 +34,22 @@ impl<'a> Packet<'a> {
     /// [`WireError::reason`].
     #[inline]
     pub fn decode(version: Version, bytes: &'a [u8]) -> Result<Self, WireError> {
-        let (kind, first, r) = open(bytes)?;
-        match kind {
-            PacketType::Publish => Publish::read(version, first, r).map(Self::Publish),
-            PacketType::PubAck => Ack::read(version, AckKind::PubAck, r).map(Self::Ack),
-            PacketType::PubRec => Ack::read(version, AckKind::PubRec, r).map(Self::Ack),
-            PacketType::PubRel => Ack::read(version, AckKind::PubRel, r).map(Self::Ack),
-            PacketType::PubComp => Ack::read(version, AckKind::PubComp, r).map(Self::Ack),
-            _ => Self::read_rare(version, kind, r),
+        match Ack::read_short(bytes) {
+            Some(ack) => Ok(Self::Ack(ack)),
+            None => Self::read(version, bytes, Self::read_any),
+        }
+    }
+
+    /// As [`decode`](Self::decode) for clients, which then need no code for what a server never
+    /// sends: CONNECT, SUBSCRIBE, UNSUBSCRIBE and PINGREQ.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode); [`WireError::BadPacketType`] for those four.
+    #[inline]
+    pub fn decode_from_server(version: Version, bytes: &'a [u8]) -> Result<Self, WireError> {
+        match Ack::read_short(bytes) {
+            Some(ack) => Ok(Self::Ack(ack)),
+            None => Self::read(version, bytes, Self::read_from_server),
         }
     }
 
@@ -58,19 +66,46 @@ impl<'a> Packet<'a> {
         }
     }
 
-    fn read_rare(version: Version, kind: PacketType, r: Reader<'a>) -> Result<Self, WireError> {
-        version.check_type(kind)?;
+    #[inline]
+    fn read(
+        version: Version,
+        bytes: &'a [u8],
+        rare: impl FnOnce(Version, PacketType, Reader<'a>) -> Result<Self, WireError>,
+    ) -> Result<Self, WireError> {
+        let (kind, first, r) = open(bytes)?;
+        match kind {
+            PacketType::Publish => Publish::read(version, first, r).map(Self::Publish),
+            PacketType::PubAck => Ack::read(version, AckKind::PubAck, r).map(Self::Ack),
+            PacketType::PubRec => Ack::read(version, AckKind::PubRec, r).map(Self::Ack),
+            PacketType::PubRel => Ack::read(version, AckKind::PubRel, r).map(Self::Ack),
+            PacketType::PubComp => Ack::read(version, AckKind::PubComp, r).map(Self::Ack),
+            _ => rare(version, kind, r),
+        }
+    }
+
+    fn read_any(version: Version, kind: PacketType, r: Reader<'a>) -> Result<Self, WireError> {
         match kind {
             PacketType::Connect => match Connect::read(r)? {
                 (level, connect) if level == version => Ok(Self::Connect(connect)),
                 _ => Err(WireError::UnsupportedVersion),
             },
-            PacketType::ConnAck => ConnAck::read(version, r).map(Self::ConnAck),
             PacketType::Subscribe => Subscribe::read(version, r).map(Self::Subscribe),
-            PacketType::SubAck => SubAck::read(version, r).map(Self::SubAck),
             PacketType::Unsubscribe => Unsubscribe::read(version, r).map(Self::Unsubscribe),
-            PacketType::UnsubAck => UnsubAck::read(version, r).map(Self::UnsubAck),
             PacketType::PingReq => r.end().map(|()| Self::PingReq),
+            _ => Self::read_from_server(version, kind, r),
+        }
+    }
+
+    fn read_from_server(
+        version: Version,
+        kind: PacketType,
+        r: Reader<'a>,
+    ) -> Result<Self, WireError> {
+        version.check_type(kind)?;
+        match kind {
+            PacketType::ConnAck => ConnAck::read(version, r).map(Self::ConnAck),
+            PacketType::SubAck => SubAck::read(version, r).map(Self::SubAck),
+            PacketType::UnsubAck => UnsubAck::read(version, r).map(Self::UnsubAck),
             PacketType::PingResp => r.end().map(|()| Self::PingResp),
             PacketType::Disconnect => Disconnect::read(version, r).map(Self::Disconnect),
             PacketType::Auth => Auth::read(version, r).map(Self::Auth),
@@ -102,7 +137,6 @@ pub(super) trait Body {
     fn write(&self, version: Version, w: &mut Writer<'_>);
 }
 
-#[inline]
 fn encode(body: &impl Body, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
     body.check(version)?;
     let mut w = Writer::packet(out, body.first_byte(), body.body_len(version), 0)?;
@@ -136,13 +170,11 @@ macro_rules! encodings {
             ///
             /// # Errors
             /// The buffer is too small, a field is too long, or the packet breaks the protocol.
-            #[inline]
             pub fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
                 encode(self, version, out)
             }
 
             /// Bytes of the whole packet, with its fixed header.
-            #[inline]
             pub fn encoded_len(&self, version: Version) -> usize {
                 packet_len(self.body_len(version))
             }

@@ -2,7 +2,8 @@
 
 use core::{fmt, slice};
 
-use super::property::{Property, PropertyContext, allowed};
+use super::property::{Property, PropertyContext};
+use super::property_table::allowed;
 use super::reader::Reader;
 use super::writer::{MAX_REMAINING, Writer, varint_len};
 use super::{EncodeError, WireError};
@@ -75,7 +76,6 @@ impl<'a> Properties<'a> {
     }
 
     /// Bytes on the wire, without the length in front.
-    #[inline]
     pub fn encoded_len(&self) -> usize {
         self.list.iter().fold(self.raw.len(), |len, p| len.saturating_add(p.encoded_len()))
     }
@@ -128,7 +128,6 @@ impl<'a> Properties<'a> {
     }
 
     /// Reads properties with their length in front, as a packet of this kind may have them.
-    #[inline]
     pub(super) fn read(r: &mut Reader<'a>, context: PropertyContext) -> Result<Self, WireError> {
         let len = r.varint()?;
         let raw = r.take(len as usize)?;
@@ -145,7 +144,6 @@ impl<'a> Properties<'a> {
     }
 
     /// Bytes on the wire with the length in front.
-    #[inline]
     pub(super) fn field_len(&self) -> usize {
         let len = self.encoded_len();
         len.saturating_add(varint_len(len))
@@ -205,7 +203,6 @@ pub struct PropertyIter<'a> {
 impl<'a> Iterator for PropertyIter<'a> {
     type Item = Property<'a>;
 
-    #[inline]
     fn next(&mut self) -> Option<Property<'a>> {
         if self.raw.is_empty() {
             return self.list.next().copied();

@@ -86,14 +86,12 @@ impl<'a> Publish<'a> {
         Ok(Self { dup, qos, retain: first & RETAIN != 0, topic, pid, props, payload: r.rest() })
     }
 
-    #[inline]
     fn variable_header_len(&self, version: Version) -> usize {
         field_len(self.topic.len())
             .saturating_add(if self.pid.is_some() { 2 } else { 0 })
             .saturating_add(version.properties_len(&self.props))
     }
 
-    #[inline]
     fn write_variable_header(&self, version: Version, w: &mut Writer<'_>) {
         w.binary(self.topic.as_bytes());
         if let Some(pid) = self.pid {
@@ -104,7 +102,6 @@ impl<'a> Publish<'a> {
 }
 
 impl Body for Publish<'_> {
-    #[inline]
     fn first_byte(&self) -> u8 {
         PacketType::Publish.first_byte()
             | if self.dup { DUP } else { 0 }
@@ -112,7 +109,6 @@ impl Body for Publish<'_> {
             | if self.retain { RETAIN } else { 0 }
     }
 
-    #[inline]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         if self.pid.is_some() != (self.qos > QoS::AtMostOnce) {
             return Err(WireError::BadPacketId.into()); // [MQTT-2.2.1-2], [MQTT-2.2.1-4]
@@ -127,12 +123,10 @@ impl Body for Publish<'_> {
         Ok(())
     }
 
-    #[inline]
     fn body_len(&self, version: Version) -> usize {
         self.variable_header_len(version).saturating_add(self.payload.len())
     }
 
-    #[inline]
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         self.write_variable_header(version, w);
         w.bytes(self.payload);

@@ -25,7 +25,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The last check of every packet that does not end in a payload.
-    #[inline]
     pub(super) const fn end(&self) -> Result<(), WireError> {
         if self.is_empty() { Ok(()) } else { Err(WireError::TrailingBytes) }
     }
@@ -53,6 +52,16 @@ impl<'a> Reader<'a> {
     /// A Variable Byte Integer, in no more bytes than it needs [MQTT-1.5.5-1].
     #[inline]
     pub(super) fn varint(&mut self) -> Result<u32, WireError> {
+        match self.rest.split_first() {
+            Some((value @ 0..0x80, rest)) => {
+                self.rest = rest;
+                Ok(u32::from(*value))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u32, WireError> {
         let mut value = 0;
         for shift in [0, 7, 14, 21] {
             let byte = self.u8()?;
@@ -68,7 +77,6 @@ impl<'a> Reader<'a> {
         Err(WireError::BadVariableByteInteger)
     }
 
-    #[inline]
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
         let (first, rest) = self.rest.split_at_checked(len).ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -76,7 +84,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Binary Data: two bytes of length, then the bytes.
-    #[inline]
     pub(super) fn binary(&mut self) -> Result<&'a [u8], WireError> {
         let len = self.u16()?;
         self.take(usize::from(len))
@@ -92,7 +99,6 @@ impl<'a> Reader<'a> {
     }
 
     /// A Topic Name, or the empty string that stands for a Topic Alias.
-    #[inline]
     pub(super) fn topic_or_empty(&mut self) -> Result<&'a str, WireError> {
         let bytes = self.binary()?;
         if topic::contains(bytes, [0, b'+', b'#']) {
@@ -107,7 +113,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-#[inline]
 fn utf8(bytes: &[u8]) -> Result<&str, WireError> {
     core::str::from_utf8(bytes).map_err(|_| WireError::BadString)
 }

@@ -85,7 +85,6 @@ impl ReasonCode {
 
     /// Itself, if a packet of this kind may have it. Unknown failures pass: what they say is clear
     /// enough, and a later version may name them.
-    #[inline]
     pub(super) fn check(self, context: PropertyContext) -> Result<Self, WireError> {
         use PropertyContext::*;
         let allowed = match (context, self.0) {

@@ -31,7 +31,6 @@ impl Version {
         }
     }
 
-    #[inline]
     fn is_v5(self) -> bool {
         self == Self::V5
     }
@@ -51,7 +50,6 @@ impl Version {
 
     // Properties: 3.1.1 has none, those given are left out.
 
-    #[inline]
     pub(super) fn read_properties<'a>(
         self,
         r: &mut Reader<'a>,
@@ -60,7 +58,6 @@ impl Version {
         if self.is_v5() { Properties::read(r, context) } else { Ok(Properties::EMPTY) }
     }
 
-    #[inline]
     pub(super) fn check_properties(
         self,
         props: &Properties<'_>,
@@ -69,19 +66,16 @@ impl Version {
         if self.is_v5() { props.validate(context) } else { Ok(()) }
     }
 
-    #[inline]
     pub(super) fn properties_len(self, props: &Properties<'_>) -> usize {
         if self.is_v5() { props.field_len() } else { 0 }
     }
 
-    #[inline]
     pub(super) fn write_properties(self, props: &Properties<'_>, w: &mut Writer<'_>) {
         if self.is_v5() {
             props.write(w);
         }
     }
 
-    #[inline]
     pub(super) fn topic_alias(self, props: &Properties<'_>) -> Option<u16> {
         if self.is_v5() { props.topic_alias() } else { None }
     }
@@ -89,7 +83,6 @@ impl Version {
     // Reason Code and properties at the end of the four acknowledgements, DISCONNECT and AUTH:
     // nothing in 3.1.1, and as short as can be in 5 (3.4.2.1, 3.14.2.1, 3.15.2.1).
 
-    #[inline]
     pub(super) fn read_outcome<'a>(
         self,
         r: &mut Reader<'a>,
@@ -107,7 +100,6 @@ impl Version {
         Ok((reason, props))
     }
 
-    #[inline]
     pub(super) fn check_outcome(
         self,
         reason: ReasonCode,
@@ -121,7 +113,6 @@ impl Version {
         Ok(())
     }
 
-    #[inline]
     pub(super) fn outcome_len(self, reason: ReasonCode, props: &Properties<'_>) -> usize {
         if !self.is_v5() {
             0
@@ -132,7 +123,6 @@ impl Version {
         }
     }
 
-    #[inline]
     pub(super) fn write_outcome(
         self,
         reason: ReasonCode,

@@ -88,7 +88,6 @@ impl<'a> Writer<'a> {
     }
 
     /// Binary Data, or a UTF-8 Encoded String.
-    #[inline]
     pub(super) fn binary(&mut self, bytes: &[u8]) {
         match u16::try_from(bytes.len()) {
             Ok(len) => {
@@ -112,7 +111,6 @@ impl<'a> Writer<'a> {
 }
 
 /// Bytes that `value` takes as a Variable Byte Integer.
-#[inline]
 pub(super) const fn varint_len(value: usize) -> usize {
     match value {
         0..0x80 => 1,
@@ -123,13 +121,11 @@ pub(super) const fn varint_len(value: usize) -> usize {
 }
 
 /// Bytes that a packet takes with its fixed header.
-#[inline]
 pub(super) const fn packet_len(remaining: usize) -> usize {
     remaining.saturating_add(1 + varint_len(remaining))
 }
 
 /// Bytes that `field` takes as Binary Data or as a UTF-8 Encoded String.
-#[inline]
 pub(super) const fn field_len(len: usize) -> usize {
     len.saturating_add(2)
 }
