@@ -16,10 +16,6 @@ check:
 tidy:
     ./test tidy
 
-# Only the tests that talk to a real mosquitto.
-broker:
-    cargo nextest run --workspace --all-features -E 'binary(/mosquitto/) + test(/mosquitto/)'
-
 # The engine for the smallest target, without allocator.
 no-std:
     ./test no_std
