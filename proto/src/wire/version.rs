@@ -150,8 +150,8 @@ impl Version {
     }
 
     /// # Errors
-    /// For a refusal that 3.1.1 has no return code for: its server closes the connection without a
-    /// CONNACK [MQTT-3.2.2-6].
+    /// For a refusal that 3.1.1 has no return code for: a server then closes the connection without
+    /// a CONNACK ([MQTT-3.2.2-6] of 3.1.1).
     pub(super) fn connack_code(self, reason: ReasonCode) -> Result<u8, WireError> {
         if self.is_v5() || reason == ReasonCode::SUCCESS {
             return Ok(reason.check(PropertyContext::ConnAck)?.0);
