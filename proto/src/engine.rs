@@ -8,7 +8,7 @@ pub use crate::fault::{Cause, Fault, Step};
 use crate::time::{Duration, Instant};
 use crate::topic::{TopicFilter, TopicName};
 use crate::wire::{
-    Auth, ConnAck, Connect, Disconnect, Properties, QoS, ReasonCode, SubscribeOptions,
+    Auth, ConnAck, Connect, Disconnect, Properties, QoS, ReasonCode, SubscribeOptions, WireError,
 };
 
 /// Whom to tell when an operation ends; chosen by the caller, given back in [`Inbox::done`].
@@ -38,6 +38,8 @@ pub enum Input<'a> {
         /// Length of the whole packet in bytes.
         total: usize,
     },
+    /// What arrived cannot be a packet; the stream makes no sense from here on.
+    Malformed(WireError),
     /// The pipe took bytes; `pending` bytes of earlier [`Output::Send`]s still wait.
     Wrote {
         /// Bytes not yet taken by the pipe.
@@ -279,9 +281,19 @@ pub trait Inbox {
     /// The queue may have room again.
     fn room(&mut self) {}
 
-    /// The broker accepted the connection.
-    fn connected(&mut self, ack: &ConnAck<'_>) {
+    /// An acknowledgement came so long after its packet was sent.
+    fn round_trip(&mut self, time: Duration) {
+        let _ = time;
+    }
+
+    /// The broker answered a ping.
+    fn pong(&mut self) {}
+
+    /// The broker accepted the connection. Return `false` to refuse it in turn, because it did
+    /// not prove who it is.
+    fn connected(&mut self, ack: &ConnAck<'_>) -> bool {
         let _ = ack;
+        true
     }
 
     /// The broker refused the connection or ended it with DISCONNECT.

@@ -37,7 +37,7 @@ impl<S: Store> Session<'_, S> {
             if self.sending.is_partial(key) {
                 return self.violation(now, ReasonCode::PROTOCOL_ERROR);
             }
-            self.measure(now, key);
+            self.measure(now, key, inbox);
             self.release(now, key, pid);
         } else if let Some(key) = self.awaiting(pid, QoS::ExactlyOnce, Stage::Released) {
             // A second PUBREC, as after a PUBLISH sent twice. PUBREL is on its way already.
@@ -103,7 +103,7 @@ impl<S: Store> Session<'_, S> {
             // It cannot know the whole packet yet.
             return self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
-        self.measure(now, key);
+        self.measure(now, key, inbox);
         let outcome = if ack.reason.is_error() {
             Outcome::Rejected(ack.reason, ack.props)
         } else {
@@ -113,11 +113,12 @@ impl<S: Store> Session<'_, S> {
     }
 
     /// Round trips of messages sent once only: else it is unknown which copy was meant.
-    fn measure(&mut self, now: Instant, key: Key) {
+    fn measure(&mut self, now: Instant, key: Key, inbox: &mut impl Inbox) {
         let Some(meta) = self.store.meta(key) else { return };
         if meta.connection == self.connection && meta.repeats == 0 {
             let round_trip = now.since(meta.sent);
             self.live.acknowledged(round_trip);
+            inbox.round_trip(round_trip);
         }
     }
 

@@ -164,6 +164,9 @@ impl<S: Store> Session<'_, S> {
         if ack.session_present && self.clean_start {
             return self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
+        if !inbox.connected(ack) {
+            return self.violation(now, ReasonCode::NOT_AUTHORIZED);
+        }
         self.come_up(now, ack, inbox);
     }
 
@@ -200,7 +203,6 @@ impl<S: Store> Session<'_, S> {
         } else {
             self.session_lost(now, inbox);
         }
-        inbox.connected(ack);
         self.event(Event::Up { resumed: ack.session_present });
     }
 

@@ -8,7 +8,7 @@ use super::subs::Sub;
 use crate::mem::{Table, Text};
 
 /// Tables of a [`Session`](super::Session). On a board each borrows an array; with the `alloc`
-/// feature [`Memory::growing`] makes all of them.
+/// feature `Memory::growing` makes all of them.
 #[derive(Debug)]
 pub struct Memory<'m> {
     /// Packet Identifiers in use: at least the window plus a few for subscriptions.

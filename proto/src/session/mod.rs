@@ -205,7 +205,7 @@ impl<'m, S: Store> Session<'m, S> {
         if self.owed.room() == 0 {
             return Handled::Busy;
         }
-        let handled = match Packet::decode(self.cfg.version, bytes) {
+        let handled = match Packet::decode_from_server(self.cfg.version, bytes) {
             Ok(packet) => self.dispatch(now, &packet, inbox),
             Err(e) => {
                 self.violation(now, e.reason());
@@ -231,7 +231,7 @@ impl<'m, S: Store> Session<'m, S> {
             (_, Packet::Ack(ack)) => self.on_ack(now, ack, inbox),
             (_, Packet::SubAck(ack)) => self.on_suback(ack, inbox),
             (_, Packet::UnsubAck(ack)) => self.on_unsuback(ack, inbox),
-            (_, Packet::PingResp) => {}
+            (_, Packet::PingResp) => inbox.pong(),
             _ => self.violation(now, ReasonCode::PROTOCOL_ERROR),
         }
         Handled::Done
@@ -270,6 +270,7 @@ impl<S: Store> Engine for Session<'_, S> {
         match input {
             Input::Packet(bytes) => return self.packet(now, bytes, inbox),
             Input::Alive => self.live.heard(now),
+            Input::Malformed(error) => self.violation(now, error.reason()),
             Input::Wrote { pending } => self.live.wrote(now, pending),
             Input::Opening(step) => self.opening(step),
             Input::Opened => self.opened(now),

@@ -21,8 +21,25 @@ impl<S: Store> Session<'_, S> {
         if self.closed {
             return Err(Refused::Closed);
         }
+        let props = match self.cfg.version {
+            Version::V311 => Properties::EMPTY,
+            Version::V5 => message.props,
+        };
+        if props.encoded_len() == props.raw().len() {
+            return self.accept_encoded(now, message, props.raw(), inbox);
+        }
         let mut encoded = [0; PROPERTY_BYTES];
-        let props = self.stored_properties(&message.props, &mut encoded)?;
+        let n = props.encode_raw(&mut encoded).ok_or(Refused::TooLarge)?;
+        self.accept_encoded(now, message, encoded.get(..n).unwrap_or(&[]), inbox)
+    }
+
+    fn accept_encoded(
+        &mut self,
+        now: Instant,
+        message: &Outgoing<'_>,
+        props: &[u8],
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
         let content = Content { topic: message.topic.as_str(), props, payload: message.payload };
         self.check_size(&content, message.qos)?;
         if !self.make_room(now, &content, message.tag, inbox)? {
@@ -44,22 +61,6 @@ impl<S: Store> Session<'_, S> {
         self.stats.accepted += 1;
         self.expiring += usize::from(message.expiry.is_some());
         Ok(())
-    }
-
-    /// The property bytes to keep. With 3.1.1 there are none.
-    fn stored_properties<'p>(
-        &self,
-        props: &Properties<'p>,
-        buffer: &'p mut [u8; PROPERTY_BYTES],
-    ) -> Result<&'p [u8], Refused> {
-        if self.cfg.version == Version::V311 || props.is_empty() {
-            return Ok(&[]);
-        }
-        if props.encoded_len() == props.raw().len() {
-            return Ok(props.raw());
-        }
-        let n = props.encode_raw(buffer).ok_or(Refused::TooLarge)?;
-        buffer.get(..n).ok_or(Refused::TooLarge)
     }
 
     fn check_size(&self, content: &Content<'_>, qos: QoS) -> Result<(), Refused> {

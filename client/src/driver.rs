@@ -1,0 +1,439 @@
+//! The one driver: it pumps an engine over a link. It decides nothing.
+//!
+//! It needs no runtime of its own: time, memory and the way handles share the engine come through
+//! the traits below, so that the same loop runs under tokio, under embassy and in a test that
+//! polls by hand. Dropping the future at any await leaves the engine as it was after the last
+//! packet; what was written to the pipe is gone with the pipe.
+
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll};
+
+use everlink_link::{Frame, Framer, Link, Pipe, Progress};
+use everlink_proto::engine::{
+    Cause, Depth, Engine, Event, Fault, Handled, Inbox, Input, Output, Step,
+};
+use everlink_proto::time::{Duration, Instant};
+
+/// While the inbox is full the engine is asked again at least this often.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// Rounds of reading and writing before other tasks get their turn.
+const ROUNDS: usize = 32;
+/// What time it is, and one alarm.
+pub trait Clock {
+    /// The present time.
+    fn now(&self) -> Instant;
+
+    /// Completes when `at` has come; `None` never. It may complete early: the engine is asked
+    /// again then. The waker of `cx` is registered.
+    fn poll_alarm(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// How the driver and the application's handles share one engine.
+pub trait Share {
+    /// The engine.
+    type Engine: Engine;
+    /// Who gets what it has to tell.
+    type Inbox: Inbox;
+
+    /// Exclusive use of both for a moment; never across an await. When a handle changes the
+    /// engine afterwards, `waker` is to be woken.
+    fn with<R>(
+        &self,
+        cx: Option<&Context<'_>>,
+        f: impl FnOnce(&mut Self::Engine, &mut Self::Inbox) -> R,
+    ) -> R;
+
+    /// Writes CONNECT with the present credentials and will.
+    fn connect(
+        &self,
+        engine: &mut Self::Engine,
+        inbox: &mut Self::Inbox,
+        now: Instant,
+        tx: &mut [u8],
+    ) -> usize;
+
+    /// The engine reports something.
+    fn event(&self, engine: &Self::Engine, inbox: &mut Self::Inbox, event: Event);
+
+    /// Where the broker sent us, if it did since the last call.
+    fn redirect(&self, inbox: &mut Self::Inbox, apply: impl FnMut(&str, bool) -> bool);
+}
+
+/// Pumps one engine over one link for ever.
+#[derive(Debug)]
+pub struct Driver<L, S, C, B> {
+    link: L,
+    core: Core<S, C, B>,
+}
+
+#[derive(Debug)]
+struct Core<S, C, B> {
+    share: S,
+    clock: C,
+    rx: Framer<B>,
+    tx: Transmit<B>,
+    /// When the engine wants to be asked again.
+    deadline: Option<Instant>,
+    /// Bytes came in since the engine was last told.
+    alive: bool,
+    /// The pipe took bytes since the engine was last told.
+    wrote: bool,
+    /// The engine would not take the next packet.
+    busy: bool,
+}
+
+/// Bytes on their way to the pipe.
+#[derive(Debug)]
+struct Transmit<B> {
+    buffer: B,
+    start: usize,
+    end: usize,
+}
+
+/// What the engine wants done that the loop itself cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Todo {
+    Open(u16),
+    Close(Depth),
+    Finished,
+}
+
+/// Why [`Driver::run`] came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// The application closed the client.
+    Closed,
+    /// The first-connect policy allows no further attempt.
+    GaveUp(Fault),
+}
+
+impl<L, S, C, B> Driver<L, S, C, B>
+where
+    L: Link,
+    S: Share,
+    C: Clock,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    /// A driver with a receive and a transmit buffer.
+    pub fn new(link: L, share: S, clock: C, receive: B, transmit: B) -> Self {
+        let core = Core {
+            share,
+            clock,
+            rx: Framer::new(receive),
+            tx: Transmit { buffer: transmit, start: 0, end: 0 },
+            deadline: None,
+            alive: false,
+            wrote: false,
+            busy: false,
+        };
+        Self { link, core }
+    }
+
+    /// The share.
+    pub fn share(&self) -> &S {
+        &self.core.share
+    }
+
+    /// Opens the engine and pumps it until it is closed or gives up. Can be called again after that.
+    ///
+    /// Cancel-safe: dropping the future aborts the connection; calling again makes a new one.
+    pub async fn run(&mut self) -> Finished {
+        let now = self.core.clock.now();
+        self.core.share.with(None, |engine, inbox| {
+            // A pipe of an earlier, dropped call is gone.
+            let _ = engine.handle(
+                now,
+                Input::Closed(Fault::new(Step::Transport, Cause::Requested)),
+                inbox,
+            );
+            engine.open(now);
+        });
+        let mut finished = Finished::Closed;
+        loop {
+            match poll_fn(|cx| self.core.poll_engine(cx, &mut finished)).await {
+                Todo::Open(endpoint) => self.attempt(endpoint, &mut finished).await,
+                Todo::Close(depth) => self.cut(depth).await,
+                Todo::Finished => return finished,
+            }
+        }
+    }
+
+    /// One connection, from opening to its end.
+    async fn attempt(&mut self, endpoint: u16, finished: &mut Finished) {
+        let Self { link, core } = self;
+        core.share.with(None, |_, inbox| {
+            core.share.redirect(inbox, |server, for_good| link.redirect(server, for_good))
+        });
+        let progress = Progress::new();
+        let opened = {
+            let mut opening = pin!(link.open(endpoint, &progress));
+            poll_fn(|cx| core.poll_opening(cx, &progress, opening.as_mut(), finished)).await
+        };
+        match opened {
+            Opening::Pipe(pipe) => self.connected(pipe, finished).await,
+            Opening::Failed => {}
+            Opening::Abandoned(depth) => self.cut(depth).await,
+        }
+    }
+
+    async fn connected(&mut self, mut pipe: L::Pipe, finished: &mut Finished) {
+        let core = &mut self.core;
+        core.rx.reset();
+        (core.tx.start, core.tx.end) = (0, 0);
+        (core.alive, core.wrote, core.busy) = (false, false, false);
+        let end = poll_fn(|cx| core.poll_connected(cx, &mut pipe, finished)).await;
+        if let Some(depth) = end {
+            core.part(&mut pipe).await;
+            drop(pipe);
+            self.cut(depth).await;
+        }
+    }
+
+    /// Cuts deeper than the pipe, if asked.
+    async fn cut(&mut self, depth: Depth) {
+        if depth > Depth::Pipe {
+            self.link.cycle(depth).await;
+        }
+    }
+}
+
+enum Opening<P> {
+    Pipe(P),
+    Failed,
+    Abandoned(Depth),
+}
+
+impl<S, C, B> Core<S, C, B>
+where
+    S: Share,
+    C: Clock,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    /// Asks the engine while there is no pipe.
+    fn poll_engine(&mut self, cx: &mut Context<'_>, finished: &mut Finished) -> Poll<Todo> {
+        for _ in 0..ROUNDS {
+            if let Some(todo) = self.ask(cx, finished, false) {
+                return Poll::Ready(todo);
+            }
+            if self.clock.poll_alarm(self.deadline, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_opening<P>(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &Progress,
+        opening: core::pin::Pin<&mut impl Future<Output = Result<P, Fault>>>,
+        finished: &mut Finished,
+    ) -> Poll<Opening<P>> {
+        let result = opening.poll(cx);
+        let now = self.clock.now();
+        self.share.with(None, |engine, inbox| {
+            let input = match &result {
+                Poll::Ready(Ok(_)) => Input::Opened,
+                Poll::Ready(Err(fault)) => Input::Closed(*fault),
+                Poll::Pending => Input::Opening(progress.get()),
+            };
+            let _ = engine.handle(now, input, inbox);
+        });
+        match result {
+            Poll::Ready(Ok(pipe)) => Poll::Ready(Opening::Pipe(pipe)),
+            Poll::Ready(Err(_)) => Poll::Ready(Opening::Failed),
+            Poll::Pending => match self.poll_engine(cx, finished) {
+                Poll::Ready(Todo::Close(depth)) => Poll::Ready(Opening::Abandoned(depth)),
+                Poll::Ready(Todo::Open(_) | Todo::Finished) => Poll::Ready(Opening::Failed),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    /// Reads, decides, writes, until nothing moves. `Some` says how deep to cut; `None` means the
+    /// pipe is gone already.
+    fn poll_connected<P: Pipe>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut P,
+        finished: &mut Finished,
+    ) -> Poll<Option<Depth>> {
+        for _ in 0..ROUNDS {
+            if let Some(todo) = self.ask(cx, finished, true) {
+                return Poll::Ready(match todo {
+                    Todo::Close(depth) => Some(depth),
+                    Todo::Open(_) | Todo::Finished => None,
+                });
+            }
+            let moved = self.write(cx, pipe).and_then(|wrote| Ok(self.read(cx, pipe)? || wrote));
+            match moved {
+                Err(cause) => {
+                    self.lost(cause);
+                    return Poll::Ready(None);
+                }
+                Ok(true) => {}
+                Ok(false) => {
+                    if self.clock.poll_alarm(self.deadline, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Hands everything that was read to the engine, then carries out what it wants.
+    fn ask(&mut self, cx: &Context<'_>, finished: &mut Finished, connected: bool) -> Option<Todo> {
+        let Self { share, clock, rx, tx, deadline, alive, wrote, busy } = self;
+        let now = clock.now();
+        share.with(Some(cx), |engine, inbox| {
+            if connected {
+                feed(engine, inbox, now, rx, tx, (alive, wrote, busy));
+            }
+            loop {
+                match engine.poll(now, if connected { tx.space() } else { &mut [] }, inbox) {
+                    Output::Send(n) => tx.end += n,
+                    Output::Connect => tx.end += share.connect(engine, inbox, now, tx.space()),
+                    Output::Open { endpoint } => return Some(Todo::Open(endpoint)),
+                    Output::Close(depth) => return Some(Todo::Close(depth)),
+                    Output::Event(event) => {
+                        share.event(engine, inbox, event);
+                        match event {
+                            Event::Closed => *finished = Finished::Closed,
+                            Event::GaveUp(fault) => *finished = Finished::GaveUp(fault),
+                            Event::Up { .. } | Event::Down(_) => continue,
+                        }
+                        return Some(Todo::Finished);
+                    }
+                    Output::Wait(at) => {
+                        let retry = busy.then(|| now + BUSY_RETRY);
+                        *deadline = [at, retry].into_iter().flatten().min();
+                        return None;
+                    }
+                }
+            }
+        })
+    }
+
+    fn write<P: Pipe>(&mut self, cx: &mut Context<'_>, pipe: &mut P) -> Result<bool, Cause> {
+        let mut moved = false;
+        while !self.tx.is_empty() {
+            match pipe.poll_write(cx, self.tx.pending()) {
+                Poll::Ready(Ok(0)) => return Err(Cause::Eof),
+                Poll::Ready(Ok(n)) => {
+                    self.tx.sent(n);
+                    self.wrote = true;
+                    moved = true;
+                }
+                Poll::Ready(Err(cause)) => return Err(cause),
+                Poll::Pending => break,
+            }
+        }
+        Ok(moved)
+    }
+
+    fn read<P: Pipe>(&mut self, cx: &mut Context<'_>, pipe: &mut P) -> Result<bool, Cause> {
+        let space = self.rx.space();
+        if self.busy || space.is_empty() {
+            return Ok(false);
+        }
+        match pipe.poll_read(cx, space) {
+            Poll::Ready(Ok(0)) => Err(Cause::Eof),
+            Poll::Ready(Ok(n)) => {
+                self.rx.filled(n);
+                self.alive = true;
+                Ok(true)
+            }
+            Poll::Ready(Err(cause)) => Err(cause),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn lost(&mut self, cause: Cause) {
+        let now = self.clock.now();
+        self.share.with(None, |engine, inbox| {
+            // What the peer said before it left still counts: acknowledgements, DISCONNECT.
+            feed(
+                engine,
+                inbox,
+                now,
+                &mut self.rx,
+                &self.tx,
+                (&mut self.alive, &mut self.wrote, &mut self.busy),
+            );
+            let step = engine.status().step;
+            let _ = engine.handle(now, Input::Closed(Fault::new(step, cause)), inbox);
+        });
+    }
+
+    /// The last words: what is still to be written and, after a graceful DISCONNECT, an orderly
+    /// end. A peer that was given up is not waited for.
+    async fn part<P: Pipe>(&mut self, pipe: &mut P) {
+        let graceful = self.share.with(None, |engine, _| engine.status().step == Step::Idle);
+        poll_fn(|cx| {
+            if self.write(cx, pipe).is_err() || !graceful {
+                return Poll::Ready(());
+            }
+            pipe.poll_close(cx)
+        })
+        .await;
+    }
+}
+
+/// Tells the engine what came, packet by packet, until it is busy.
+fn feed<B: AsRef<[u8]> + AsMut<[u8]>>(
+    engine: &mut impl Engine,
+    inbox: &mut impl Inbox,
+    now: Instant,
+    rx: &mut Framer<B>,
+    tx: &Transmit<B>,
+    (alive, wrote, busy): (&mut bool, &mut bool, &mut bool),
+) {
+    if core::mem::take(wrote) {
+        let _ = engine.handle(now, Input::Wrote { pending: tx.end - tx.start }, inbox);
+    }
+    if core::mem::take(alive) {
+        let _ = engine.handle(now, Input::Alive, inbox);
+    }
+    *busy = false;
+    while let Some(frame) = rx.peek() {
+        let malformed = matches!(frame, Frame::Malformed(_));
+        let input = match frame {
+            Frame::Packet(bytes) => Input::Packet(bytes),
+            Frame::Skipped { head, total } => Input::Skipped { head, total },
+            Frame::Malformed(error) => Input::Malformed(error),
+        };
+        if engine.handle(now, input, inbox) == Handled::Busy {
+            *busy = true;
+            return;
+        }
+        if malformed {
+            return;
+        }
+        rx.consume();
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Transmit<B> {
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn pending(&self) -> &[u8] {
+        &self.buffer.as_ref()[self.start..self.end]
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+        &mut self.buffer.as_mut()[self.end..]
+    }
+
+    fn sent(&mut self, n: usize) {
+        self.start = self.end.min(self.start + n);
+    }
+}

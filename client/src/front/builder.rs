@@ -1,0 +1,359 @@
+//! From wishes to a client.
+
+use std::time::Duration;
+
+use everlink_link::tcp::TcpOptions;
+use everlink_link::url::UrlError;
+use everlink_link::{Endpoint, Link, TcpLink, Url};
+use everlink_proto::engine::WhenFull;
+use everlink_proto::session::{Backoff, Config, FirstConnect, Ladder, Memory, Session};
+use everlink_proto::store::RamStore;
+use everlink_proto::wire::{Property, Version};
+
+use super::auth::Authenticator;
+use super::connect::{ConnectOptions, Credentials, Will, push};
+use super::handle::{Client, Driver};
+use super::inbox::Front;
+use super::shared::Shared;
+
+/// Why a client cannot be built as wished.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The broker's address cannot be understood.
+    #[error("broker address: {0}")]
+    Url(UrlError),
+    /// No broker was named.
+    #[error("no broker was named")]
+    NoBroker,
+    /// The client identifier, credentials or will cannot be sent with this protocol version.
+    #[error("CONNECT cannot be written: {0}")]
+    Connect(String),
+    /// A value is out of its range.
+    #[error("{0} must be {1}")]
+    Range(&'static str, &'static str),
+    /// Only MQTT 5 has it.
+    #[error("{0} needs MQTT 5")]
+    NeedsV5(&'static str),
+}
+
+impl From<UrlError> for BuildError {
+    fn from(error: UrlError) -> Self {
+        Self::Url(error)
+    }
+}
+
+/// Builds a [`Client`] and its driver. Made by [`Client::builder`].
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    urls: Vec<String>,
+    config: Config,
+    options: ConnectOptions,
+    authenticator: Option<Box<dyn Authenticator>>,
+    follow_redirects: bool,
+    tcp: TcpOptions,
+}
+
+impl Builder {
+    pub(crate) fn new(url: String) -> Self {
+        Self {
+            urls: vec![url],
+            config: Config { seed: random(), ..Config::default() },
+            options: ConnectOptions::default(),
+            authenticator: None,
+            follow_redirects: true,
+            tcp: TcpOptions::default(),
+        }
+    }
+
+    /// A further broker, tried when the others cannot be reached.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.urls.push(url.into());
+        self
+    }
+
+    /// Client Identifier. Without one a random identifier is used for as long as the client lives.
+    pub fn client_id(mut self, id: impl Into<String>) -> Self {
+        self.options.client_id = id.into();
+        self
+    }
+
+    /// Protocol version; the default is MQTT 5.
+    pub fn version(mut self, version: Version) -> Self {
+        self.config.version = version;
+        self
+    }
+
+    /// User name and password. Those in the URL take second place.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.options.credentials = credentials;
+        self
+    }
+
+    /// Asks for credentials before each attempt, for tokens that expire. Must be quick.
+    pub fn refresh_credentials(
+        mut self,
+        refresh: impl FnMut() -> Credentials + Send + 'static,
+    ) -> Self {
+        self.options.refresh = Some(Box::new(refresh));
+        self
+    }
+
+    /// The will.
+    pub fn will(mut self, will: Will) -> Self {
+        self.options.will = Some(will);
+        self
+    }
+
+    /// Enhanced authentication (MQTT 5).
+    pub fn authenticator(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.authenticator = Some(Box::new(authenticator));
+        self
+    }
+
+    /// Keep Alive, 0 (off) to 65 535 s; the default is 60 s. Pings go every quarter of it.
+    pub fn keep_alive(mut self, seconds: u16) -> Self {
+        self.config.keep_alive = seconds;
+        self
+    }
+
+    /// Longest pause between pings, if shorter than a quarter of the keep-alive.
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.config.ping_interval = interval;
+        self
+    }
+
+    /// Longest wait for any reply and for any progress of a write; the default is 10 s.
+    pub fn response_time(mut self, time: Duration) -> Self {
+        self.config.response_time = time;
+        self
+    }
+
+    /// Judges silence by measured round trips, between 1 s and the response time.
+    pub fn adaptive(mut self, adaptive: bool) -> Self {
+        self.config.adaptive = adaptive;
+        self
+    }
+
+    /// Longest time to open a connection, name resolution included; the default is 10 s.
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.config.open_timeout = time;
+        self
+    }
+
+    /// 3.1.1: how often a packet is sent again on a live connection before it is given up; the
+    /// default is 4. MQTT 5 allows no second sending, so the connection is given up at once.
+    pub fn max_repeats(mut self, times: u8) -> Self {
+        self.config.max_repeats = times;
+        self
+    }
+
+    /// Whether the first connection starts without an old session (the default) or resumes it.
+    pub fn clean_start(mut self, clean: bool) -> Self {
+        self.config.clean_start = clean;
+        self
+    }
+
+    /// Whether each reconnection starts without the session. The default is to resume it: without,
+    /// messages can be lost or doubled in an outage.
+    pub fn clean_reconnect(mut self, clean: bool) -> Self {
+        self.config.clean_reconnect = clean;
+        self
+    }
+
+    /// MQTT 5: how long the broker keeps the session after the connection is lost, in whole
+    /// seconds; `u32::MAX` s is for ever. The default is a day.
+    pub fn session_expiry(mut self, expiry: Duration) -> Self {
+        self.config.session_expiry = super::connect::seconds(expiry);
+        self
+    }
+
+    /// Most QoS 1 and 2 messages under way to the broker at a time, 1 to 65 535; the default is 100.
+    pub fn window(mut self, messages: u16) -> Self {
+        self.config.window = messages;
+        self
+    }
+
+    /// MQTT 5: most QoS 1 and 2 messages the broker may have under way to us; the default is 1024.
+    pub fn receive_maximum(mut self, messages: u16) -> Self {
+        self.config.receive_maximum = messages;
+        self
+    }
+
+    /// Largest packet to receive, and size of the receive buffer, in bytes; the default is 64 KiB.
+    /// Larger ones are skipped and reported.
+    pub fn maximum_packet_size(mut self, bytes: u32) -> Self {
+        self.config.maximum_packet_size = bytes;
+        self
+    }
+
+    /// Limits of the queue of messages not yet sent; the default is 1000 messages, 16 MiB.
+    pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
+        (self.config.queue.messages, self.config.queue.bytes) = (messages, bytes);
+        self
+    }
+
+    /// What a full queue does; the default is to make the publisher wait.
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
+        self.config.queue.when_full = policy;
+        self
+    }
+
+    /// Pauses between attempts.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.config.backoff = backoff;
+        self
+    }
+
+    /// What to do when the first connection cannot be made; the default is to give up at once.
+    pub fn first_connect(mut self, policy: FirstConnect) -> Self {
+        self.config.first_connect = policy;
+        self
+    }
+
+    /// When to cut deeper than the connection, for links that can be cycled.
+    pub fn ladder(mut self, ladder: Ladder) -> Self {
+        self.config.ladder = ladder;
+        self
+    }
+
+    /// MQTT 5: Topic Aliases to use towards the broker, and to allow it; 32 and 16 by default.
+    pub fn topic_aliases(mut self, to_broker: u16, from_broker: u16) -> Self {
+        (self.config.topic_aliases, self.config.topic_alias_maximum) = (to_broker, from_broker);
+        self
+    }
+
+    /// MQTT 5: a user property of CONNECT. May be called several times; the order is kept.
+    pub fn user_property(mut self, name: &str, value: &str) -> Self {
+        push(&mut self.options.props, Property::UserProperty(name, value));
+        self
+    }
+
+    /// MQTT 5: asks for Response Information.
+    pub fn request_response_information(mut self) -> Self {
+        push(&mut self.options.props, Property::RequestResponseInformation(true));
+        self
+    }
+
+    /// MQTT 5: asks the broker to leave out reason strings and user properties.
+    pub fn no_problem_information(mut self) -> Self {
+        push(&mut self.options.props, Property::RequestProblemInformation(false));
+        self
+    }
+
+    /// Whether to go where the broker sends us (MQTT 5 Server Reference); the default is yes.
+    pub fn follow_redirects(mut self, follow: bool) -> Self {
+        self.follow_redirects = follow;
+        self
+    }
+
+    /// How TCP connections are made.
+    pub fn tcp(mut self, options: TcpOptions) -> Self {
+        self.tcp = options;
+        self
+    }
+
+    /// Seed of the random pauses and of a generated client identifier, for tests.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// Builds a client over TCP.
+    ///
+    /// # Errors
+    /// If a value is out of range, an address cannot be understood, or CONNECT could not be written.
+    pub fn build(mut self) -> Result<(Client, Driver), BuildError> {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        for url in std::mem::take(&mut self.urls) {
+            if url.is_empty() {
+                return Err(BuildError::NoBroker);
+            }
+            let url: Url = url.parse()?;
+            if self.options.credentials == Credentials::default() {
+                self.options.credentials =
+                    Credentials { username: url.user, password: url.password };
+            }
+            endpoints.push(url.endpoint);
+        }
+        self.config.endpoints = endpoints.len().min(usize::from(u16::MAX)) as u16;
+        let link = TcpLink::new(endpoints).options(self.tcp.clone());
+        self.build_over(link)
+    }
+
+    /// Builds a client over any link; the broker's address is then the link's business.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_over<L: Link>(mut self, link: L) -> Result<(Client, Driver<L>), BuildError> {
+        if self.options.client_id.is_empty() && self.options.client_id_needed(&self.config) {
+            self.options.client_id = format!("everlink-{:016x}", self.config.seed ^ random());
+        }
+        let connect = self.check()?;
+        // All but payloads must fit into the transmit buffer: CONNECT, and the longest topic.
+        self.config.transmit_buffer = self.config.transmit_buffer.max(connect + 1024).max(70_000);
+        let (receive, transmit) =
+            (self.config.maximum_packet_size as usize, self.config.transmit_buffer);
+        let store = match self.config.queue.when_full {
+            WhenFull::Latest => RamStore::indexed(),
+            _ => RamStore::new(),
+        };
+        let park = usize::from(self.config.receive_maximum);
+        let memory = Memory::growing(&self.config);
+        let mut front = Front {
+            options: self.options,
+            authenticator: self.authenticator,
+            follow_redirects: self.follow_redirects,
+            ..Front::default()
+        };
+        front.streams.park = park;
+        let when_full = self.config.queue.when_full;
+        let version = self.config.version;
+        let shared = Shared::new(Session::new(self.config, store, memory), front);
+        let driver = Driver::new(link, shared.clone(), receive, transmit);
+        Ok((Client::new(shared, when_full, version), driver))
+    }
+
+    fn check(&mut self) -> Result<usize, BuildError> {
+        let c = &self.config;
+        for (name, value) in [("the window", c.window), ("the receive maximum", c.receive_maximum)]
+        {
+            if value == 0 {
+                return Err(BuildError::Range(name, "1 to 65535"));
+            }
+        }
+        if c.maximum_packet_size < 64 {
+            return Err(BuildError::Range("the maximum packet size", "at least 64 bytes"));
+        }
+        if c.queue.messages == 0 || c.queue.bytes == 0 {
+            return Err(BuildError::Range("the queue's limits", "at least 1"));
+        }
+        if c.response_time < Duration::from_millis(100) {
+            return Err(BuildError::Range("the response time", "at least 0.1 s"));
+        }
+        if c.version == Version::V311 {
+            if self.authenticator.is_some() {
+                return Err(BuildError::NeedsV5("enhanced authentication"));
+            }
+            if !self.options.props.is_empty() {
+                tracing::warn!("MQTT 3.1.1 has no properties; those of CONNECT are left out");
+                self.options.props.clear();
+            }
+        }
+        self.options.check(c.version).map_err(|e| BuildError::Connect(e.to_string()))
+    }
+}
+
+impl ConnectOptions {
+    /// MQTT 5 lets the broker choose; 3.1.1 allows that only for sessions that are not kept.
+    fn client_id_needed(&self, config: &Config) -> bool {
+        config.version == Version::V311 || !config.clean_start
+    }
+}
+
+/// A number that differs between processes, hosts and calls; not for secrets.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

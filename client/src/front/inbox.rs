@@ -1,0 +1,161 @@
+//! What the engine tells, put where the application finds it.
+
+use std::sync::Weak;
+use std::task::Waker;
+use std::time::Duration;
+
+use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Tag, Verdict};
+use everlink_proto::time::Instant;
+use everlink_proto::wire::{Auth, ConnAck, Properties, Property, ReasonCode};
+
+use super::auth::Authenticator;
+use super::connect::{ConnectOptions, push};
+use super::shared::{BrokerInfo, Shared};
+use super::state::Latency;
+use super::streams::{Streams, filter_of};
+use super::waiters::{Outcome, Waiters};
+
+#[derive(Debug, Default)]
+pub(crate) struct Front {
+    pub(crate) streams: Streams,
+    pub(crate) waiters: Waiters,
+    pub(crate) options: ConnectOptions,
+    pub(crate) authenticator: Option<Box<dyn Authenticator>>,
+    pub(crate) auth_reply: Vec<u8>,
+    pub(crate) info: Option<BrokerInfo>,
+    pub(crate) latency: Latency,
+    pub(crate) redirect: Option<(String, bool)>,
+    pub(crate) follow_redirects: bool,
+    pub(crate) pongs: u64,
+    /// To be woken when the queue has room, when all is delivered, when a ping is answered.
+    pub(crate) room: Vec<Waker>,
+    pub(crate) idle: Vec<Waker>,
+    pub(crate) pinging: Vec<Waker>,
+    /// Operations whose fate somebody awaits.
+    pub(crate) awaited: usize,
+    /// Collected while the lock is held, woken after.
+    pub(crate) wakes: Vec<Waker>,
+    pub(crate) shared: Weak<Shared>,
+    pub(crate) closed: bool,
+    pub(crate) requests: u64,
+}
+
+impl Front {
+    /// Whether the driver has stopped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The driver runs again.
+    pub(crate) fn reopen(&mut self) {
+        self.closed = false;
+    }
+
+    /// Correlation Data that no other request of this client has.
+    pub(crate) fn next_correlation(&mut self, now: Instant) -> [u8; 16] {
+        self.requests += 1;
+        let mut data = [0; 16];
+        data[..8].copy_from_slice(&self.requests.to_be_bytes());
+        data[8..].copy_from_slice(&now.as_micros().to_be_bytes());
+        data
+    }
+
+    /// The client is closed: nobody is left waiting.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.streams.wake_all(&mut self.wakes);
+        self.waiters.close(&mut self.wakes);
+        for waiting in [&mut self.room, &mut self.idle, &mut self.pinging] {
+            self.wakes.append(waiting);
+        }
+    }
+
+    /// Encoded properties of CONNECT.
+    pub(crate) fn connect_properties(&mut self) -> Vec<u8> {
+        let mut props = self.options.props.clone();
+        if let Some(authenticator) = &mut self.authenticator {
+            let data = authenticator.start();
+            push(&mut props, Property::AuthenticationMethod(authenticator.method()));
+            if !data.is_empty() {
+                push(&mut props, Property::AuthenticationData(&data));
+            }
+        }
+        props
+    }
+}
+
+impl Inbox for Front {
+    fn message(&mut self, message: &Incoming<'_>) -> Verdict {
+        self.streams.accept(message, self.awaited > 0, &self.shared, &mut self.wakes)
+    }
+
+    fn done(&mut self, tag: Tag, outcome: EngineOutcome<'_>) {
+        match filter_of(tag) {
+            Some(filter) => self.streams.answered(filter, outcome, &mut self.wakes),
+            None => self.wakes.extend(self.waiters.done(tag, || Outcome::from(outcome))),
+        }
+    }
+
+    fn room(&mut self) {
+        self.wakes.append(&mut self.room);
+    }
+
+    fn round_trip(&mut self, time: Duration) {
+        self.latency.record(time);
+    }
+
+    fn pong(&mut self) {
+        self.pongs += 1;
+        self.wakes.append(&mut self.pinging);
+    }
+
+    fn connected(&mut self, ack: &ConnAck<'_>) -> bool {
+        if let Some(id) = ack.props.assigned_client_id() {
+            id.clone_into(&mut self.options.client_id);
+        }
+        if let (Some(authenticator), Some(data)) =
+            (&mut self.authenticator, ack.props.authentication_data())
+            && !authenticator.finish(data)
+        {
+            return false;
+        }
+        self.info = Some(BrokerInfo::new(ack.reason, &ack.props));
+        true
+    }
+
+    fn refused(&mut self, reason: ReasonCode, props: Properties<'_>) {
+        self.info = Some(BrokerInfo::new(reason, &props));
+    }
+
+    fn redirect(&mut self, server: &str, permanent: bool) -> bool {
+        if self.follow_redirects {
+            self.redirect = Some((server.to_owned(), permanent));
+        }
+        self.follow_redirects
+    }
+
+    fn challenge(&mut self, auth: &Auth<'_>) -> bool {
+        let Some(authenticator) = &mut self.authenticator else { return false };
+        let data = auth.props.authentication_data().unwrap_or(&[]);
+        if auth.reason == ReasonCode::SUCCESS {
+            return authenticator.finish(data);
+        }
+        let reply = authenticator.challenge(data);
+        let accepted = reply.is_some();
+        self.auth_reply = reply.unwrap_or_default();
+        accepted
+    }
+
+    fn authenticate(&mut self, out: &mut [u8]) -> Option<usize> {
+        let authenticator = self.authenticator.as_ref()?;
+        let list = [
+            Property::AuthenticationMethod(authenticator.method()),
+            Property::AuthenticationData(&self.auth_reply),
+        ];
+        Properties::from_list(&list).encode_raw(out)
+    }
+
+    fn skipped(&mut self, topic: &str, total: usize) {
+        tracing::warn!(topic, bytes = total, "a packet larger than the receive buffer was skipped");
+    }
+}

@@ -1,0 +1,108 @@
+//! Received messages.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use everlink_proto::engine::{Incoming, Receipt, Refused};
+use everlink_proto::wire::{Properties, QoS};
+
+use super::shared::Shared;
+use super::waiters::owned_user_properties;
+
+/// An application message received from the broker.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Topic Name.
+    pub topic: Arc<str>,
+    /// The application message.
+    pub payload: Bytes,
+    /// Quality of service it came with.
+    pub qos: QoS,
+    /// Whether it was a retained message, or with Retain As Published, was published so.
+    pub retain: bool,
+    /// Whether the broker says it may have sent it before.
+    pub dup: bool,
+    properties: Option<Box<MessageProperties>>,
+    pub(crate) receipt: Option<(Receipt, Weak<Shared>)>,
+}
+
+/// MQTT 5 properties of a received message; all empty with 3.1.1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageProperties {
+    /// Payload Format Indicator: whether the payload is UTF-8 text.
+    pub payload_is_utf8: Option<bool>,
+    /// Message Expiry Interval left, in seconds.
+    pub message_expiry: Option<u32>,
+    /// Content Type.
+    pub content_type: Option<String>,
+    /// Response Topic: where to answer.
+    pub response_topic: Option<String>,
+    /// Correlation Data: what to answer with.
+    pub correlation_data: Option<Bytes>,
+    /// Subscription Identifiers of the subscriptions that matched.
+    pub subscription_ids: Vec<u32>,
+    /// User properties in order.
+    pub user_properties: Vec<(String, String)>,
+}
+
+static NO_PROPERTIES: MessageProperties = MessageProperties {
+    payload_is_utf8: None,
+    message_expiry: None,
+    content_type: None,
+    response_topic: None,
+    correlation_data: None,
+    subscription_ids: Vec::new(),
+    user_properties: Vec::new(),
+};
+
+impl Message {
+    pub(crate) fn new(topic: Arc<str>, incoming: &Incoming<'_>) -> Self {
+        Self {
+            topic,
+            payload: Bytes::copy_from_slice(incoming.payload),
+            qos: incoming.qos,
+            retain: incoming.retain,
+            dup: incoming.dup,
+            properties: MessageProperties::of(&incoming.props),
+            receipt: None,
+        }
+    }
+
+    /// MQTT 5 properties.
+    pub fn properties(&self) -> &MessageProperties {
+        self.properties.as_deref().unwrap_or(&NO_PROPERTIES)
+    }
+
+    /// Acknowledges a message of a subscription made with
+    /// [`manual_ack`](super::Subscribe::manual_ack): the broker may forget it. Does nothing for other messages.
+    ///
+    /// Acknowledgements reach the broker in the order the messages came `[MQTT-4.6.0-2]`, whatever
+    /// the order of these calls.
+    ///
+    /// # Errors
+    /// [`Refused::Stale`] if the connection was lost since (at QoS 2: the session); the broker
+    /// sends the message again then.
+    pub fn ack(&mut self) -> Result<(), Refused> {
+        let Some((receipt, shared)) = self.receipt.take() else { return Ok(()) };
+        let shared = shared.upgrade().ok_or(Refused::Closed)?;
+        shared.acknowledge(receipt)
+    }
+}
+
+impl MessageProperties {
+    fn of(props: &Properties<'_>) -> Option<Box<Self>> {
+        if props.is_empty() {
+            return None;
+        }
+        Some(Box::new(Self {
+            payload_is_utf8: props.payload_format(),
+            message_expiry: props.message_expiry(),
+            content_type: props.content_type().map(str::to_owned),
+            response_topic: props.response_topic().map(str::to_owned),
+            correlation_data: props.correlation_data().map(Bytes::copy_from_slice),
+            subscription_ids: props.subscription_ids().collect(),
+            user_properties: owned_user_properties(props),
+        }))
+    }
+}

@@ -1,0 +1,31 @@
+//! The front for tokio: builder, handle, streams.
+
+mod auth;
+mod builder;
+mod clock;
+mod connect;
+mod error;
+mod handle;
+mod inbox;
+mod message;
+mod publish;
+mod request;
+mod shared;
+mod state;
+mod streams;
+mod subscribe;
+mod waiters;
+
+pub use auth::Authenticator;
+pub use builder::{BuildError, Builder};
+pub use connect::{Credentials, Will};
+pub use error::{NotDelivered, PublishError, SubscribeError};
+pub use handle::{Client, Driver, Stopped};
+pub use message::{Message, MessageProperties};
+pub use publish::{Delivery, Publish};
+pub use request::RequestError;
+pub use shared::BrokerInfo;
+pub use state::{Latency, State};
+pub use streams::Overflow;
+pub use subscribe::{Subscribe, Subscription};
+pub use waiters::{Ack, Outcome};

@@ -1,0 +1,219 @@
+//! Publishing: accepted now, delivered later.
+
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use everlink_proto::engine::{Engine, Outgoing, Refused, Tag, WhenFull};
+use everlink_proto::topic::TopicName;
+use everlink_proto::wire::{Properties, Property, QoS, Version};
+
+use super::connect::push;
+use super::error::PublishError;
+use super::handle::Client;
+use super::shared::Shared;
+use super::waiters::{Ack, Outcome};
+
+/// A message about to be published. Made by [`Client::publish`].
+///
+/// Awaiting it accepts the message, waiting for room if the queue is full and its policy is to
+/// wait, and then waits for the final acknowledgement of its QoS, across outages. Dropping that
+/// future takes nothing back that was accepted.
+#[derive(Debug)]
+#[must_use = "nothing is published until it is sent or awaited"]
+pub struct Publish<'a, P> {
+    client: &'a Client,
+    topic: &'a str,
+    payload: P,
+    qos: QoS,
+    retain: bool,
+    expiry: Option<Duration>,
+    props: Vec<u8>,
+}
+
+impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
+    pub(crate) fn new(client: &'a Client, topic: &'a str, payload: P) -> Self {
+        Self {
+            client,
+            topic,
+            payload,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expiry: None,
+            props: Vec::new(),
+        }
+    }
+
+    /// Sets the quality of service; the default is QoS 0.
+    pub fn qos(mut self, qos: QoS) -> Self {
+        self.qos = qos;
+        self
+    }
+
+    /// Sets the RETAIN flag: the broker keeps the message for later subscribers.
+    pub fn retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
+        self
+    }
+
+    /// The message is of no use after this time. Enforced here in both protocol versions; MQTT 5
+    /// brokers are told what is left of it, in whole seconds.
+    pub fn expiry(mut self, after: Duration) -> Self {
+        self.expiry = Some(after);
+        self
+    }
+
+    /// MQTT 5: adds a property. With 3.1.1 it is left out, and that is logged. Topic Alias and
+    /// Message Expiry Interval are set by the client itself.
+    pub fn property(mut self, property: Property<'_>) -> Self {
+        if self.client.version == Version::V5 {
+            push(&mut self.props, property);
+        } else {
+            tracing::debug!(?property, "MQTT 3.1.1 has no properties; left out");
+        }
+        self
+    }
+
+    /// MQTT 5: a user property. May be called several times; the order is kept.
+    pub fn user_property(self, name: &str, value: &str) -> Self {
+        self.property(Property::UserProperty(name, value))
+    }
+
+    /// MQTT 5: says what the payload is, for instance `application/json`.
+    pub fn content_type(self, content_type: &str) -> Self {
+        self.property(Property::ContentType(content_type))
+    }
+
+    /// MQTT 5: where an answer is expected.
+    pub fn response_topic(self, topic: &str) -> Self {
+        self.property(Property::ResponseTopic(topic))
+    }
+
+    /// MQTT 5: what an answer is to carry.
+    pub fn correlation_data(self, data: &[u8]) -> Self {
+        self.property(Property::CorrelationData(data))
+    }
+
+    /// Accepts the message now, or says why not. Never waits.
+    ///
+    /// # Errors
+    /// An invalid topic or property; [`Refused::QueueFull`] if there is no room and the queue's
+    /// policy is to wait or to reject; or another reason why the caller has to act.
+    pub fn send(self) -> Result<Delivery, PublishError> {
+        let topic = self.checked()?;
+        self.client.shared.change(|engine, front, now| {
+            let tag = front.waiters.add();
+            match engine.publish(now, &self.outgoing(topic, tag), front) {
+                Ok(()) => Ok(Delivery { shared: self.client.shared.clone(), tag, awaited: false }),
+                Err(refused) => {
+                    front.waiters.release(tag);
+                    Err(refused.into())
+                }
+            }
+        })
+    }
+
+    /// Accepts the message as soon as there is room. Cancel-safe: dropped before it is ready, the
+    /// message is not accepted.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), but a full queue whose policy is to wait is waited for.
+    pub async fn accepted(self) -> Result<Delivery, PublishError> {
+        let topic = self.checked()?;
+        poll_fn(|cx| {
+            self.client.shared.change(|engine, front, now| {
+                let tag = front.waiters.add();
+                let result = engine.publish(now, &self.outgoing(topic, tag), front);
+                if let Err(refused) = result {
+                    front.waiters.release(tag);
+                    if refused == Refused::QueueFull && self.client.when_full == WhenFull::Wait {
+                        front.room.push(cx.waker().clone());
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(Err(refused.into()));
+                }
+                Poll::Ready(Ok(Delivery {
+                    shared: self.client.shared.clone(),
+                    tag,
+                    awaited: false,
+                }))
+            })
+        })
+        .await
+    }
+
+    fn checked(&self) -> Result<TopicName<'a>, PublishError> {
+        if !self.props.is_empty() {
+            let own = |p: &Property<'_>| {
+                matches!(p, Property::TopicAlias(_) | Property::MessageExpiryInterval(_))
+            };
+            let props = Properties::from_trusted_raw(&self.props);
+            let allowed = |p: Property<'_>| {
+                p.allowed_in(everlink_proto::wire::PropertyContext::Publish) && !own(&p)
+            };
+            if !props.iter().all(allowed) {
+                return Err(PublishError::Property);
+            }
+        }
+        Ok(TopicName::new(self.topic)?)
+    }
+
+    fn outgoing<'m>(&'m self, topic: TopicName<'m>, tag: Tag) -> Outgoing<'m> {
+        Outgoing {
+            topic,
+            payload: self.payload.as_ref(),
+            qos: self.qos,
+            retain: self.retain,
+            props: Properties::from_trusted_raw(&self.props),
+            expiry: self.expiry,
+            tag,
+        }
+    }
+}
+
+impl<'a, P: AsRef<[u8]> + Send + Sync + 'a> IntoFuture for Publish<'a, P> {
+    type Output = Result<Ack, PublishError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Ok(self.accepted().await?.await.into_result()?) })
+    }
+}
+
+/// The fate of an accepted message: a future that ends when the message has come to its end,
+/// across any number of outages.
+///
+/// Cancel-safe. Dropping it only means that nobody wants to know: the message goes its way.
+#[derive(Debug)]
+pub struct Delivery {
+    shared: Arc<Shared>,
+    tag: Tag,
+    awaited: bool,
+}
+
+impl Future for Delivery {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = &mut *self;
+        this.shared.look(|_, front| {
+            let poll = front.waiters.poll(this.tag, cx);
+            if poll.is_pending() != this.awaited {
+                this.awaited = poll.is_pending();
+                front.awaited = if this.awaited { front.awaited + 1 } else { front.awaited - 1 };
+            }
+            poll
+        })
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.shared.look(|_, front| {
+            front.waiters.abandon(self.tag);
+            front.awaited -= usize::from(self.awaited);
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! The engine and what belongs to it, shared by the driver and all handles.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use everlink_proto::engine::{Engine, Event, Receipt, Refused, Status};
+use everlink_proto::session::Session;
+use everlink_proto::store::RamStore;
+use everlink_proto::time::Instant;
+use everlink_proto::wire::{Properties, ReasonCode};
+use tokio::sync::watch;
+
+use super::clock;
+use super::inbox::Front;
+use super::state::State;
+use super::waiters::owned_user_properties;
+use crate::driver::Share;
+
+pub(crate) type Engine_ = Session<'static, RamStore>;
+
+/// What the broker said when it last accepted, refused or ended the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokerInfo {
+    /// Reason Code of CONNACK or DISCONNECT.
+    pub reason: ReasonCode,
+    /// Its own words.
+    pub reason_string: Option<String>,
+    /// Response Information: the base of response topics, if it was requested.
+    pub response_information: Option<String>,
+    /// Another server to use.
+    pub server_reference: Option<String>,
+    /// User properties in order.
+    pub user_properties: Vec<(String, String)>,
+}
+
+impl BrokerInfo {
+    pub(crate) fn new(reason: ReasonCode, props: &Properties<'_>) -> Self {
+        Self {
+            reason,
+            reason_string: props.reason_string().map(str::to_owned),
+            response_information: props.response_information().map(str::to_owned),
+            server_reference: props.server_reference().map(str::to_owned),
+            user_properties: owned_user_properties(props),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    start: tokio::time::Instant,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug)]
+struct Core {
+    engine: Engine_,
+    front: Front,
+    driver: Option<Waker>,
+    /// The driver was woken and has not yet looked.
+    kicked: bool,
+    /// The state as last shown.
+    shown: Status,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Engine_, front: Front) -> Arc<Self> {
+        let start = tokio::time::Instant::now();
+        let shown = engine.status();
+        let state = watch::Sender::new(state(&shown, start));
+        Arc::new_cyclic(|weak| {
+            let front = Front { shared: weak.clone(), ..front };
+            let core = Core { engine, front, driver: None, kicked: false, shown };
+            Self { core: Mutex::new(core), start, state }
+        })
+    }
+
+    pub(crate) fn start(&self) -> tokio::time::Instant {
+        self.start
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        // A panic while the lock was held would be a bug of ours; the engine's invariants do not
+        // depend on unwinding, so the others go on.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the engine.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&Engine_, &mut Front) -> R) -> R {
+        let core = &mut *self.lock();
+        f(&core.engine, &mut core.front)
+    }
+
+    /// Changes the engine and lets the driver know.
+    pub(crate) fn change<R>(&self, f: impl FnOnce(&mut Engine_, &mut Front, Instant) -> R) -> R {
+        let now = clock::now(self.start);
+        let mut core = self.lock();
+        let Core { engine, front, .. } = &mut *core;
+        let result = f(engine, front, now);
+        let driver = if core.kicked { None } else { core.driver.clone() };
+        core.kicked = true;
+        self.release(core);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+
+    /// Unlocks, then wakes whom the change concerns.
+    fn release(&self, mut core: MutexGuard<'_, Core>) {
+        let Core { engine, front, shown, .. } = &mut *core;
+        if !front.idle.is_empty() && engine.held() == 0 {
+            front.wakes.append(&mut front.idle);
+        }
+        let wakes = std::mem::take(&mut front.wakes);
+        let status = engine.status();
+        let changed = *shown != status;
+        *shown = status;
+        drop(core);
+        if changed {
+            self.state.send_replace(state(&status, self.start));
+        }
+        for waker in wakes {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn acknowledge(&self, receipt: Receipt) -> Result<(), Refused> {
+        self.change(|engine, _, now| engine.acknowledge(now, receipt))
+    }
+
+    /// The driver is gone: nothing will move any more.
+    pub(crate) fn abandoned(&self) {
+        self.change(|_, front, _| front.close());
+    }
+}
+
+fn state(status: &Status, start: tokio::time::Instant) -> State {
+    let instant = |at: Instant| start + std::time::Duration::from_micros(at.as_micros());
+    State {
+        step: status.step,
+        since: instant(status.since),
+        fault: status.fault,
+        attempts: status.attempts,
+        next_attempt: status.next_attempt.map(instant),
+        resumed: status.resumed,
+    }
+}
+
+/// The driver's side of [`Shared`].
+#[derive(Clone, Debug)]
+pub(crate) struct DriverShare(pub(crate) Arc<Shared>);
+
+impl Share for DriverShare {
+    type Engine = Engine_;
+    type Inbox = Front;
+
+    fn with<R>(
+        &self,
+        cx: Option<&Context<'_>>,
+        f: impl FnOnce(&mut Engine_, &mut Front) -> R,
+    ) -> R {
+        let mut core = self.0.lock();
+        if let Some(cx) = cx {
+            core.kicked = false;
+            match &mut core.driver {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        let Core { engine, front, .. } = &mut *core;
+        let result = f(engine, front);
+        self.0.release(core);
+        result
+    }
+
+    fn connect(
+        &self,
+        engine: &mut Engine_,
+        front: &mut Front,
+        now: Instant,
+        tx: &mut [u8],
+    ) -> usize {
+        if let Some(refresh) = &mut front.options.refresh {
+            front.options.credentials = refresh();
+        }
+        let props = front.connect_properties();
+        engine.connect(now, &front.options.packet(&props), tx).unwrap_or_else(|error| {
+            tracing::error!(%error, "CONNECT cannot be written");
+            0
+        })
+    }
+
+    fn event(&self, engine: &Engine_, front: &mut Front, event: Event) {
+        match event {
+            Event::Up { resumed } => tracing::info!(resumed, "connected"),
+            Event::Down(fault) => {
+                tracing::warn!(%fault, attempts = engine.status().attempts, "connection lost or attempt failed");
+            }
+            Event::GaveUp(fault) => {
+                tracing::error!(%fault, "giving up");
+                front.close();
+            }
+            Event::Closed => {
+                tracing::info!("closed");
+                front.close();
+            }
+        }
+    }
+
+    fn redirect(&self, front: &mut Front, mut apply: impl FnMut(&str, bool) -> bool) {
+        if let Some((server, permanent)) = front.redirect.take() {
+            let used = apply(&server, permanent);
+            tracing::info!(server, permanent, used, "the broker names another server");
+        }
+    }
+}
