@@ -43,7 +43,7 @@ impl<E: Engine> Host<E> {
                 self.poll(now, net);
                 self.flush(now, net);
             } else if self.held && self.retry {
-                self.offer(now, net);
+                self.offer(now);
             } else {
                 return;
             }
@@ -100,7 +100,7 @@ impl<E: Engine> Host<E> {
         self.opens.push((now, endpoint));
         self.framer.reset();
         self.unsent.clear();
-        (self.held, self.retry) = (false, false);
+        (self.held, self.retry, self.deaf) = (false, false, false);
         let id = net.connect(now, self.client, server);
         self.pipe = Some(Connection { id, open: false });
         self.input(now, Input::Opening(Step::Transport));
@@ -153,13 +153,13 @@ impl<E: Engine> Host<E> {
 
     /// Reads until there is nothing, the engine is busy, or the connection ends.
     fn read(&mut self, now: Instant, net: &mut Netem) {
-        while let Some(id) = self.live().filter(|_| !self.held) {
+        while let Some(id) = self.live().filter(|_| !self.held && !self.deaf) {
             match net.read(id, Side::Client, self.framer.space()) {
                 Read::Bytes(n) => {
                     self.activity += 1;
                     self.framer.filled(n);
                     self.input(now, Input::Alive);
-                    self.offer(now, net);
+                    self.offer(now);
                     // The engine may close at what it got.
                     self.pump(now, net);
                 }
@@ -171,7 +171,7 @@ impl<E: Engine> Host<E> {
     }
 
     /// Hands over what was received, packet by packet.
-    fn offer(&mut self, now: Instant, net: &mut Netem) {
+    fn offer(&mut self, now: Instant) {
         let was_held = std::mem::replace(&mut self.held, false);
         self.retry = false;
         while let Some(frame) = self.framer.peek() {
@@ -180,7 +180,9 @@ impl<E: Engine> Host<E> {
                 Frame::Skipped { head, total } => (Input::Skipped { head, total }, None),
                 Frame::Malformed(fault) => {
                     self.trace.note(now, format!("malformed: {fault}"));
-                    return self.lost(now, Cause::Protocol(fault.reason()), net);
+                    self.deaf = true;
+                    self.activity += 1;
+                    return self.input(now, Input::Malformed(fault));
                 }
             };
             let handled = self.engine.handle(now, input, &mut self.inbox);

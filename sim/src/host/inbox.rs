@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use everlink_proto::engine::{Inbox, Incoming, Outcome, Receipt, Tag, Verdict, WhenFull};
-use everlink_proto::time::Instant;
+use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::{Auth, ConnAck, Properties, Property, QoS, ReasonCode};
 
 /// A received message, owned.
@@ -84,6 +84,12 @@ pub struct Recorder {
     pub room_told: usize,
     /// CONNACKs: Session Present and the encoded properties.
     pub connected: Vec<(Instant, bool, Vec<u8>)>,
+    /// It refuses every broker that accepts the connection.
+    pub distrusts: bool,
+    /// Answers to pings.
+    pub pongs: usize,
+    /// Round trips measured.
+    pub round_trips: Vec<Duration>,
     /// Refusals and DISCONNECTs of the broker.
     pub refusals: Vec<(Instant, ReasonCode)>,
     /// Packets too large for the receive buffer: Topic Name and length.
@@ -153,8 +159,17 @@ impl Inbox for Recorder {
         self.room_told += 1;
     }
 
-    fn connected(&mut self, ack: &ConnAck<'_>) {
+    fn round_trip(&mut self, time: Duration) {
+        self.round_trips.push(time);
+    }
+
+    fn pong(&mut self) {
+        self.pongs += 1;
+    }
+
+    fn connected(&mut self, ack: &ConnAck<'_>) -> bool {
         self.connected.push((self.now, ack.session_present, ack.props.raw().to_vec()));
+        !self.distrusts
     }
 
     fn refused(&mut self, reason: ReasonCode, _: Properties<'_>) {

@@ -68,6 +68,8 @@ pub struct Host<E> {
     /// The engine did not take the packet at the front of the framer; offer it again if `retry`.
     held: bool,
     retry: bool,
+    /// What arrives makes no sense any more.
+    deaf: bool,
     /// Counts what was done, to know when nothing is left to do.
     activity: u64,
     next_tag: u32,
@@ -102,6 +104,7 @@ impl<E: Engine> Host<E> {
             dirty: false,
             held: false,
             retry: false,
+            deaf: false,
             activity: 0,
             next_tag: 0,
         }
@@ -119,7 +122,7 @@ impl<E: Engine> Host<E> {
         self.engine = engine;
         self.framer.reset();
         self.unsent.clear();
-        (self.pipe, self.wait, self.held) = (None, None, false);
+        (self.pipe, self.wait, self.held, self.deaf) = (None, None, false, false);
         self.check = Checker::new();
         self.touch();
     }
