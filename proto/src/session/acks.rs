@@ -117,7 +117,7 @@ impl<S: Store> Session<'_, S> {
         let Some(meta) = self.store.meta(key) else { return };
         if meta.connection == self.connection && meta.repeats == 0 {
             let round_trip = now.since(meta.sent);
-            self.live.acknowledged(round_trip);
+            self.live.acknowledged(now, round_trip);
             inbox.round_trip(round_trip);
         }
     }

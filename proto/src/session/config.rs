@@ -31,6 +31,9 @@ pub struct Config {
     /// MQTT 5: seconds the broker keeps the session after the connection is lost;
     /// `u32::MAX` means for ever.
     pub session_expiry: u32,
+    /// Ask the broker to forget the session when closing with nothing held. MQTT 5 says so in
+    /// DISCONNECT; 3.1.1 needs one more connection, with Clean Session.
+    pub ephemeral: bool,
     /// MQTT 5: unacknowledged QoS 1 and 2 messages the broker may send at a time, 1 to 65535.
     pub receive_maximum: u16,
     /// Largest packet to receive, in bytes: the size of the driver's receive buffer. Advertised in MQTT 5.
@@ -71,6 +74,7 @@ impl Default for Config {
             clean_start: true,
             clean_reconnect: false,
             session_expiry: 24 * 3600,
+            ephemeral: false,
             receive_maximum: 1024,
             maximum_packet_size: 64 * 1024,
             transmit_buffer: 64 * 1024,

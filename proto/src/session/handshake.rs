@@ -84,6 +84,8 @@ pub(super) enum Dance {
     Wipe,
     /// Wiped; now for real.
     Wiped,
+    /// Closing: connecting with Clean Session so that the broker keeps nothing of us.
+    Farewell,
 }
 
 impl<S: Store> Session<'_, S> {
@@ -131,6 +133,9 @@ impl<S: Store> Session<'_, S> {
     }
 
     fn choose_clean_start(&mut self) -> bool {
+        if self.dance == Dance::Farewell {
+            return true;
+        }
         if self.recovery.ever_up {
             return self.cfg.clean_reconnect;
         }
@@ -175,6 +180,7 @@ impl<S: Store> Session<'_, S> {
         let next = match self.dance {
             Dance::Look if session_present => Dance::Wipe,
             Dance::Wipe => Dance::Wiped,
+            Dance::Farewell => Dance::Farewell,
             Dance::Look | Dance::Wiped | Dance::None => {
                 self.dance = Dance::None;
                 return false;

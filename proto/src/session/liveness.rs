@@ -17,7 +17,9 @@ pub(super) struct Liveness {
     /// Last packet handed to the pipe.
     pub(super) spoke: Instant,
     /// PINGREQ without any byte since.
-    pub(super) ping: Option<Instant>,
+    ping: Option<Instant>,
+    /// PINGREQ whose PINGRESP is to be measured.
+    measured: Option<Instant>,
     /// The ping that is to confirm a suspicion.
     confirm: Option<Instant>,
     /// Bytes the pipe has not yet taken, and when it last took some.
@@ -43,6 +45,7 @@ impl Liveness {
             heard: Instant::ZERO,
             spoke: Instant::ZERO,
             ping: None,
+            measured: None,
             confirm: None,
             pending: 0,
             progress: Instant::ZERO,
@@ -59,6 +62,7 @@ impl Liveness {
             heard: now,
             spoke: now,
             ping: None,
+            measured: None,
             confirm: None,
             pending: 0,
             progress: now,
@@ -74,9 +78,7 @@ impl Liveness {
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
-        if let Some(ping) = self.ping.take() {
-            self.rtt.sample(now.since(ping));
-        }
+        self.ping = None;
         self.heard = now;
         self.confirm = None;
     }
@@ -98,6 +100,7 @@ impl Liveness {
     /// A PINGREQ was sent, for its own sake or because of a suspicion.
     pub(super) fn pinged(&mut self, now: Instant, suspicious: bool) {
         self.ping.get_or_insert(now);
+        self.measured.get_or_insert(now);
         if suspicious {
             self.confirm = Some(now);
         }
@@ -108,8 +111,14 @@ impl Liveness {
         self.pending == 0
     }
 
-    pub(super) fn acknowledged(&mut self, round_trip: Duration) {
-        self.rtt.sample(round_trip);
+    pub(super) fn ponged(&mut self, now: Instant) {
+        if let Some(ping) = self.measured.take() {
+            self.rtt.sample(now, now.since(ping));
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, now: Instant, round_trip: Duration) {
+        self.rtt.sample(now, round_trip);
     }
 
     /// Smoothed round trip; zero before the first.
@@ -189,18 +198,23 @@ fn interval(cfg: &Config, keep_alive: u16) -> Duration {
     if cfg.ping_interval.is_zero() { quarter } else { quarter.min(cfg.ping_interval) }
 }
 
-/// Round-trip estimate as of RFC 6298, with memory of the worst seen of late: a path that was
-/// slow a moment ago may be slow again.
+/// Round-trip estimate as of RFC 6298, with memory of the worst of late: a path that was slow a
+/// moment ago may be slow again.
 #[derive(Clone, Copy, Debug, Default)]
 struct RoundTrip {
     smooth: Duration,
     deviation: Duration,
-    worst: Duration,
+    /// The worst of the present window and of the one before.
+    worst: [Duration; 2],
+    window: Instant,
     samples: u32,
 }
 
+/// The worst round trip is remembered for one to two of these.
+const WINDOW: Duration = Duration::from_secs(60);
+
 impl RoundTrip {
-    fn sample(&mut self, t: Duration) {
+    fn sample(&mut self, now: Instant, t: Duration) {
         if self.samples == 0 {
             (self.smooth, self.deviation) = (t, t / 2);
         } else {
@@ -208,12 +222,16 @@ impl RoundTrip {
             self.deviation = (self.deviation * 3 + off) / 4;
             self.smooth = (self.smooth * 7 + t) / 8;
         }
-        // Forgets a hundredth each sample.
-        self.worst = t.max(self.worst - self.worst / 128);
+        if now >= self.window + WINDOW {
+            self.worst = [Duration::ZERO, self.worst[0]];
+            self.window = now;
+        }
+        self.worst[0] = self.worst[0].max(t);
         self.samples = self.samples.saturating_add(1);
     }
 
     fn patience(&self) -> Option<Duration> {
-        (self.samples > 0).then(|| (self.smooth + self.deviation * 4).max(self.worst * 2))
+        let worst = self.worst[0].max(self.worst[1]);
+        (self.samples > 0).then(|| (self.smooth + self.deviation * 4).max(worst * 2))
     }
 }

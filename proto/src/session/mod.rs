@@ -125,7 +125,7 @@ impl<'m, S: Store> Session<'m, S> {
             outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),
             auth: None,
             was_full: false,
-            next_sweep: Instant::ZERO,
+            next_sweep: Instant::MAX,
             expiring: 0,
             stats: Stats::default(),
             cfg,
@@ -231,7 +231,10 @@ impl<'m, S: Store> Session<'m, S> {
             (_, Packet::Ack(ack)) => self.on_ack(now, ack, inbox),
             (_, Packet::SubAck(ack)) => self.on_suback(ack, inbox),
             (_, Packet::UnsubAck(ack)) => self.on_unsuback(ack, inbox),
-            (_, Packet::PingResp) => inbox.pong(),
+            (_, Packet::PingResp) => {
+                self.live.ponged(now);
+                inbox.pong();
+            }
             _ => self.violation(now, ReasonCode::PROTOCOL_ERROR),
         }
         Handled::Done

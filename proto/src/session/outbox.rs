@@ -59,7 +59,10 @@ impl<S: Store> Session<'_, S> {
         };
         self.store.push(meta, content).map_err(|_| Refused::Store)?;
         self.stats.accepted += 1;
-        self.expiring += usize::from(message.expiry.is_some());
+        if message.expiry.is_some() {
+            self.expiring += 1;
+            self.next_sweep = self.next_sweep.min(meta.expires);
+        }
         Ok(())
     }
 
@@ -187,6 +190,7 @@ impl<S: Store> Session<'_, S> {
             core::iter::successors(self.store.first(Stage::Queued), |k| self.store.next(*k));
         let expiring = |k: &Key| self.store.meta(*k).is_some_and(|m| m.expires != Instant::MAX);
         self.expiring = queued.filter(expiring).count();
+        self.next_sweep = Instant::ZERO;
     }
 
     /// Ends expired messages: those at the head at once, others at the latest a sweep interval later.
@@ -211,15 +215,18 @@ impl<S: Store> Session<'_, S> {
         if self.expiring == 0 || now < self.next_sweep {
             return;
         }
-        self.next_sweep = now + SWEEP_INTERVAL;
+        let mut earliest = Instant::MAX;
         let mut next = self.store.first(Stage::Queued);
         while let Some(key) = next {
             next = self.store.next(key);
-            let expired = self.store.meta(key).is_some_and(|m| now >= m.expires);
-            if expired && !self.sending.is_partial(key) {
+            let expires = self.store.meta(key).map_or(Instant::MAX, |m| m.expires);
+            if now >= expires && !self.sending.is_partial(key) {
                 self.finish(now, key, Outcome::Expired, inbox);
+            } else {
+                earliest = earliest.min(expires);
             }
         }
+        self.next_sweep = earliest.max(now + SWEEP_INTERVAL);
     }
 
     /// When an expiry has to be looked at.

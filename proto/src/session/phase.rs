@@ -88,7 +88,7 @@ impl<S: Store> Session<'_, S> {
 
     /// The connection is over, wanted or not. Returns how deep to cut.
     fn ended(&mut self, now: Instant, fault: Fault) -> Depth {
-        if matches!(self.phase, Phase::Leaving { .. }) {
+        if self.closed || matches!(self.phase, Phase::Leaving { .. }) {
             self.finish_leaving(now);
             return Depth::Pipe;
         }
@@ -128,7 +128,8 @@ impl<S: Store> Session<'_, S> {
         match self.phase {
             Phase::Idle => self.event(Event::Closed),
             Phase::Up if self.cut.is_none() => {
-                let expiry = disconnect.props.session_expiry();
+                let forget = (self.cfg.ephemeral && self.held() == 0).then_some(0);
+                let expiry = disconnect.props.session_expiry().or(forget);
                 self.enter(now, Phase::Leaving { reason: disconnect.reason, expiry, said: false });
             }
             Phase::Leaving { .. } => {}
@@ -137,6 +138,8 @@ impl<S: Store> Session<'_, S> {
                     self.cut = Some(Cut { depth: Depth::Pipe, farewell: None });
                     self.connection_ended();
                 }
+                // Closing in an outage must not wait for its end.
+                self.dance = Dance::Farewell;
                 self.finish_leaving(now);
             }
         }
@@ -144,12 +147,29 @@ impl<S: Store> Session<'_, S> {
 
     /// The connection is closed as wanted: the end, or the next step of a planned sequence.
     fn finish_leaving(&mut self, now: Instant) {
-        if self.closed {
-            self.enter(now, Phase::Idle);
-            self.event(Event::Closed);
-        } else {
-            self.enter(now, Phase::Waiting { until: now });
+        if !self.closed {
+            if self.dance == Dance::Farewell {
+                self.dance = Dance::None;
+            }
+            return self.enter(now, Phase::Waiting { until: now });
         }
+        if self.needs_farewell() {
+            return self.enter(now, Phase::Waiting { until: now });
+        }
+        self.enter(now, Phase::Idle);
+        self.event(Event::Closed);
+    }
+
+    /// Whether a 3.1.1 session is still to be wiped; tried once.
+    fn needs_farewell(&mut self) -> bool {
+        let needed = self.dance != Dance::Farewell
+            && self.cfg.ephemeral
+            && self.cfg.version == Version::V311
+            && self.recovery.ever_up
+            && !self.cfg.clean_reconnect
+            && self.held() == 0;
+        self.dance = if needed { Dance::Farewell } else { Dance::None };
+        needed
     }
 
     pub(super) fn force_reconnect(&mut self, now: Instant) {
