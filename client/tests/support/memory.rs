@@ -1,0 +1,241 @@
+//! A link without sockets, for tests on tokio's paused clock.
+//!
+//! Each connection is two in-memory pipes with a relay between that delays, holds and ends them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use everlink::{Cause, Fault, Step};
+use everlink_link::{Link, Pipe, Progress};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// What a socket's buffers hold.
+const BUFFER: usize = 256 * 1024;
+
+/// How the path is. Connections obey at once.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    refuse: bool,
+    hang: bool,
+    hold: bool,
+    delay: Duration,
+    jitter: Duration,
+    /// Connections up to this number are to end.
+    ended: u64,
+}
+
+/// Handle to the path between a client and what plays its broker.
+#[derive(Clone, Debug)]
+pub struct Path {
+    settings: Arc<watch::Sender<Settings>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// When each attempt to open was made.
+    attempts: Vec<Instant>,
+    redirects: Vec<(String, bool)>,
+    connections: u64,
+}
+
+/// Where connections arrive.
+#[derive(Debug)]
+pub struct Listener(mpsc::UnboundedReceiver<DuplexStream>);
+
+/// The client's end.
+#[derive(Debug)]
+pub struct MemoryLink {
+    path: Path,
+    dial: mpsc::UnboundedSender<DuplexStream>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct MemoryPipe(DuplexStream);
+
+/// A link and where its connections arrive.
+pub fn link() -> (MemoryLink, Path, Listener) {
+    let (dial, listener) = mpsc::unbounded_channel();
+    let shared = Shared { attempts: Vec::new(), redirects: Vec::new(), connections: 0 };
+    let path = Path {
+        settings: Arc::new(watch::Sender::new(Settings::default())),
+        shared: Arc::new(Mutex::new(shared)),
+    };
+    (MemoryLink { path: path.clone(), dial }, path, Listener(listener))
+}
+
+impl Listener {
+    /// The next connection.
+    pub async fn accept(&mut self) -> DuplexStream {
+        self.0.recv().await.expect("the link is there")
+    }
+}
+
+impl Path {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Settings)) {
+        self.settings.send_modify(change);
+    }
+
+    /// While on, connections are refused.
+    pub fn refuse(&self, on: bool) {
+        self.set(|s| s.refuse = on);
+    }
+
+    /// While on, opening a connection takes for ever.
+    pub fn hang(&self, on: bool) {
+        self.set(|s| s.hang = on);
+    }
+
+    /// While on, nothing passes; what is sent arrives afterwards.
+    pub fn hold(&self, on: bool) {
+        self.set(|s| s.hold = on);
+    }
+
+    /// Each way takes `fixed` and up to `jitter` more. Order is kept.
+    pub fn delay(&self, fixed: Duration, jitter: Duration) {
+        self.set(|s| (s.delay, s.jitter) = (fixed, jitter));
+    }
+
+    /// Ends all present connections.
+    pub fn cut(&self) {
+        let last = self.shared().connections;
+        self.set(|s| s.ended = last);
+    }
+
+    /// When each attempt to open was made.
+    pub fn attempts(&self) -> Vec<Instant> {
+        self.shared().attempts.clone()
+    }
+
+    /// Where the broker sent the client.
+    pub fn redirects(&self) -> Vec<(String, bool)> {
+        self.shared().redirects.clone()
+    }
+}
+
+impl Link for MemoryLink {
+    type Pipe = MemoryPipe;
+
+    async fn open(&mut self, _endpoint: u16, progress: &Progress) -> Result<MemoryPipe, Fault> {
+        progress.set(Step::Transport);
+        self.path.shared().attempts.push(Instant::now());
+        let settings = self.path.settings.borrow().clone();
+        if settings.hang {
+            std::future::pending::<()>().await;
+        }
+        if settings.refuse {
+            return Err(Fault::new(Step::Transport, Cause::Refused));
+        }
+        let number = {
+            let mut shared = self.path.shared();
+            shared.connections += 1;
+            shared.connections
+        };
+        let (client, near) = tokio::io::duplex(BUFFER);
+        let (far, server) = tokio::io::duplex(BUFFER);
+        let settings = self.path.settings.subscribe();
+        tokio::spawn(relay(near, far, number, settings));
+        let _ = self.dial.send(server);
+        Ok(MemoryPipe(client))
+    }
+
+    fn redirect(&mut self, server: &str, permanent: bool) -> bool {
+        self.path.shared().redirects.push((server.to_owned(), permanent));
+        true
+    }
+}
+
+impl Pipe for MemoryPipe {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, Cause>> {
+        let mut buf = ReadBuf::new(buf);
+        match std::pin::Pin::new(&mut self.0).poll_read(cx, &mut buf) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(buf.filled().len())),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Cause::Reset)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Cause>> {
+        std::pin::Pin::new(&mut self.0).poll_write(cx, buf).map_err(|_| Cause::Reset)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        std::pin::Pin::new(&mut self.0).poll_shutdown(cx).map(|_| ())
+    }
+}
+
+/// Moves bytes both ways until the connection is cut or both sides are done.
+async fn relay(
+    near: DuplexStream,
+    far: DuplexStream,
+    number: u64,
+    settings: watch::Receiver<Settings>,
+) {
+    let (near_read, near_write) = tokio::io::split(near);
+    let (far_read, far_write) = tokio::io::split(far);
+    let mut watched = settings.clone();
+    let cut = watched.wait_for(|s| s.ended >= number);
+    let seed = number * 2;
+    let there = carry(near_read, far_write, settings.clone(), seed);
+    let back = carry(far_read, near_write, settings.clone(), seed + 1);
+    tokio::select! {
+        _ = cut => {}
+        _ = async { tokio::join!(there, back) } => {}
+    }
+}
+
+/// Moves bytes one way.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut settings: watch::Receiver<Settings>,
+    seed: u64,
+) {
+    let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut queue: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
+    let mut last = Instant::now();
+    let mut buf = vec![0; 64 * 1024];
+    let mut open = true;
+    while open || !queue.is_empty() {
+        let held = settings.borrow_and_update().hold;
+        let due = queue.front().map(|(at, _)| *at);
+        tokio::select! {
+            biased;
+            () = sleep_until(due), if due.is_some() && !held => {
+                let (_, bytes) = queue.pop_front().expect("it is due");
+                if to.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+            n = from.read(&mut buf), if open && queue.len() < 1024 => match n {
+                Ok(n) if n > 0 => {
+                    let s = settings.borrow().clone();
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    let part = (random >> 40) as f64 / (1u64 << 24) as f64;
+                    last = last.max(Instant::now() + s.delay + s.jitter.mul_f64(part));
+                    queue.push_back((last, buf[..n].to_vec()));
+                }
+                _ => open = false,
+            },
+            changed = settings.changed() => if changed.is_err() { return },
+        }
+    }
+    let _ = to.shutdown().await;
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
+}

@@ -1,0 +1,60 @@
+//! What the tests of this directory share.
+#![allow(dead_code, unreachable_pub)] // each test file uses a part of it
+
+pub mod memory;
+pub mod mosquitto;
+pub mod peer;
+
+use std::time::Duration;
+
+use everlink::{Builder, Client, Driver, FirstConnect, Stopped, Version};
+use tokio::task::JoinHandle;
+
+pub use everlink_sim::proxy::{Direction, PacketType as Kind, Proxy, Record};
+
+/// Both protocol versions.
+pub const VERSIONS: [Version; 2] = [Version::V311, Version::V5];
+
+/// Long enough that only a hang reaches it.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// The future's result, unless it hangs.
+pub async fn soon<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
+    match tokio::time::timeout(LONG, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: nothing happens"),
+    }
+}
+
+/// Runs a driver over an in-memory link in the background.
+pub fn spawn(driver: Driver<memory::MemoryLink>) -> JoinHandle<Stopped<memory::MemoryLink>> {
+    tokio::spawn(driver.run())
+}
+
+/// A client through `proxy`, with a session that is kept, and its running driver.
+pub fn through(
+    proxy: &Proxy,
+    version: Version,
+    id: &str,
+    shape: impl FnOnce(Builder) -> Builder,
+) -> (Client, JoinHandle<Stopped>) {
+    let builder = Client::builder(format!("mqtt://{}", proxy.addr())).version(version);
+    let builder = builder.client_id(id).first_connect(FirstConnect::Forever).seed(7);
+    let (client, driver) = shape(builder).build().expect("the options are valid");
+    (client, tokio::spawn(driver.run()))
+}
+
+/// The payload as text.
+pub fn text(message: &everlink::Message) -> String {
+    String::from_utf8_lossy(&message.payload).into_owned()
+}
+
+/// Waits, in small steps, for what nothing announces.
+pub async fn wait_until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    soon("a condition", wait).await;
+}

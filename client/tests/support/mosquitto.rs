@@ -1,0 +1,116 @@
+//! A real broker, started for one test.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Tests that run at the same time, in this process or others, need different ports and directories.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A mosquitto on a port of its own; it is killed, and its directory removed, when dropped.
+#[derive(Debug)]
+pub struct Mosquitto {
+    directory: PathBuf,
+    port: u16,
+    options: String,
+    child: Option<Child>,
+}
+
+impl Mosquitto {
+    /// Starts a broker that keeps nothing on disk and lets everybody do everything.
+    pub fn start() -> Self {
+        Self::with("allow_anonymous true\npersistence false\n")
+    }
+
+    /// Starts a broker with these lines in its configuration; `DIR` in them is its directory.
+    pub fn with(options: &str) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("everlink-test-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).expect("a directory for the broker");
+        let options = options.replace("DIR", &directory.to_string_lossy());
+        for attempt in 0..50 {
+            // Below the range from which the system picks ports by itself, so that a broker that
+            // is restarted finds its port free.
+            let start = 12_000 + (std::process::id() * 37 + number * 101 + attempt * 13) % 20_000;
+            let Some(port) = free_port(start as u16) else { continue };
+            let mut broker =
+                Self { directory: directory.clone(), port, options: options.clone(), child: None };
+            if broker.launch() {
+                return broker;
+            }
+            std::mem::take(&mut broker.directory); // for the next attempt
+        }
+        panic!("mosquitto does not start; is it installed?");
+    }
+
+    /// A file in the broker's directory, for lists of rights and the like.
+    pub fn write(directory_of: &str, name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir()
+            .join(format!("everlink-test-{}-{directory_of}-{name}", std::process::id()));
+        std::fs::write(&path, text).expect("a file for the broker");
+        path
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The broker dies as by `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again on the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        let start = Instant::now();
+        while !self.launch() {
+            assert!(start.elapsed() < Duration::from_secs(20), "mosquitto does not start again");
+        }
+    }
+
+    fn launch(&mut self) -> bool {
+        let config = self.directory.join("mosquitto.conf");
+        // As root, mosquitto would become a user who may not write here.
+        let text = format!("user root\nlistener {} 127.0.0.1\n{}", self.port, self.options);
+        std::fs::write(&config, text).expect("the broker's configuration");
+        let mut command = Command::new("mosquitto");
+        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        command.arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null());
+        let log = std::fs::File::create(self.directory.join("log")).expect("the broker's log");
+        let mut child = command.stderr(log).spawn().expect("mosquitto is installed");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(10) {
+            if child.try_wait().expect("the broker's state").is_some() {
+                return false;
+            }
+            if TcpStream::connect(self.addr()).is_ok() {
+                self.child = Some(child);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        false
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.kill();
+        if !self.directory.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+fn free_port(port: u16) -> Option<u16> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok().map(|_| port)
+}
