@@ -314,8 +314,9 @@ pub trait Inbox {
         false
     }
 
-    /// Enhanced authentication: write the Authentication Data of the next AUTH packet.
-    /// `None` if it does not fit or there is none.
+    /// Enhanced authentication: write the encoded properties of the next AUTH packet,
+    /// Authentication Method and Authentication Data above all. `None`, if they do not fit or there
+    /// are none, ends the connection.
     fn authenticate(&mut self, out: &mut [u8]) -> Option<usize> {
         let _ = out;
         None

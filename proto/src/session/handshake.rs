@@ -290,8 +290,13 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// Writes the AUTH that is due, if any. The inbox writes method and data as properties.
-    pub(super) fn write_auth(&mut self, tx: &mut [u8], inbox: &mut impl Inbox) -> usize {
+    /// Writes the AUTH that is due, if any. The inbox writes its properties.
+    pub(super) fn write_auth(
+        &mut self,
+        now: Instant,
+        tx: &mut [u8],
+        inbox: &mut impl Inbox,
+    ) -> usize {
         let Some(reason) = self.auth else { return 0 };
         // The second half is scratch space for the inbox, so wait until there is some.
         if tx.len() < self.cfg.transmit_buffer / 2 {
@@ -299,8 +304,14 @@ impl<S: Store> Session<'_, S> {
         }
         let (tx, scratch) = tx.split_at_mut(tx.len() / 2);
         self.auth = None;
-        let raw = inbox.authenticate(scratch).and_then(|n| scratch.get(..n)).unwrap_or(&[]);
-        let Ok(props) = crate::wire::Properties::from_raw(raw) else { return 0 };
-        Packet::Auth(Auth { reason, props }).encode(self.cfg.version, tx).unwrap_or(0)
+        let raw = inbox.authenticate(scratch).and_then(|n| scratch.get(..n));
+        let props = raw.and_then(|raw| crate::wire::Properties::from_raw(raw).ok());
+        let packet = props.map(|props| Packet::Auth(Auth { reason, props }));
+        let written = packet.and_then(|p| p.encode(self.cfg.version, tx).ok());
+        if written.is_none() {
+            // The application has no answer, so the exchange cannot go on.
+            self.violation(now, ReasonCode::NOT_AUTHORIZED);
+        }
+        written.unwrap_or(0)
     }
 }

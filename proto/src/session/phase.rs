@@ -211,7 +211,8 @@ impl<S: Store> Session<'_, S> {
         }
         self.sweep_expired(now, inbox);
         match self.fill(now, tx, inbox) {
-            0 => Output::Wait(self.deadline()),
+            // Writing may have found a reason to break off.
+            0 => self.cut_output(tx).unwrap_or_else(|| Output::Wait(self.deadline())),
             n => {
                 self.live.sent(now, n);
                 self.stats.bytes_out += n as u64;

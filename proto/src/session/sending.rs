@@ -103,7 +103,7 @@ impl<S: Store> Session<'_, S> {
         let mut n = 0;
         while let Some(room) = tx.get_mut(n..).filter(|r| !r.is_empty()) {
             let put = match self.phase {
-                Phase::Handshake => Put::Written(self.write_auth(room, inbox)),
+                Phase::Handshake => Put::Written(self.write_auth(now, room, inbox)),
                 Phase::Up => self.put_next(now, room, inbox),
                 Phase::Leaving { .. } => self.put_last(now, room, inbox),
                 _ => Put::Nothing,
@@ -126,7 +126,7 @@ impl<S: Store> Session<'_, S> {
                 other => return other,
             }
         }
-        match self.write_auth(tx, inbox) {
+        match self.write_auth(now, tx, inbox) {
             0 => {}
             n => return Put::Written(n),
         }
