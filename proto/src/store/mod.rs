@@ -5,8 +5,11 @@
 //! sending for [`Stage::Sent`] `[MQTT-4.6.0-1]`, and the order in which the PUBRECs came for
 //! [`Stage::Released`] `[MQTT-4.6.0-4]`.
 
+mod fixed;
+mod lists;
 #[cfg(feature = "alloc")]
 mod ram;
+pub use fixed::{FixedStore, MessageSlot};
 #[cfg(feature = "alloc")]
 pub use ram::RamStore;
 
