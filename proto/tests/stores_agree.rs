@@ -39,8 +39,11 @@ fn nth(store: &impl Store, stage: Stage, n: usize) -> Option<Key> {
     keys(store, stage).get(n).copied()
 }
 
+/// One message as a store tells it: stage, tag, topic, properties, payload.
+type Told = (Stage, u32, String, Vec<u8>, Vec<u8>);
+
 /// All a store can tell, in order.
-fn picture(store: &impl Store) -> Vec<(Stage, u32, String, Vec<u8>, Vec<u8>)> {
+fn picture(store: &impl Store) -> Vec<Told> {
     let mut all = Vec::new();
     for stage in STAGES {
         let keys = keys(store, stage);
