@@ -1,3 +1,5 @@
 //! Under construction.
 
+mod demo;
+
 fn main() {}
