@@ -89,7 +89,7 @@ pub enum Cause {
     NoConnack,
     /// Nothing arrived for too long although replies were due: a half-open connection.
     Silent,
-    /// PUBACK, PUBREC, PUBCOMP, SUBACK or UNSUBACK did not come although the peer lives.
+    /// PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK or UNSUBACK did not come although the peer lives.
     AckMissing,
     /// The peer takes no bytes any more.
     WriteStalled,

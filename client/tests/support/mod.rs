@@ -1,5 +1,5 @@
 //! What the tests of this directory share.
-#![allow(dead_code, unreachable_pub)] // each test file uses a part of it
+#![allow(dead_code, unreachable_pub, unused_imports)] // each test file uses a part of it
 
 pub mod memory;
 pub mod mosquitto;

@@ -66,6 +66,11 @@ impl Mosquitto {
         }
     }
 
+    /// What the broker logged since it was last started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
         self.kill();
@@ -78,7 +83,8 @@ impl Mosquitto {
     fn launch(&mut self) -> bool {
         let config = self.directory.join("mosquitto.conf");
         // As root, mosquitto would become a user who may not write here.
-        let text = format!("user root\nlistener {} 127.0.0.1\n{}", self.port, self.options);
+        let text =
+            format!("user root\nlog_type all\nlistener {} 127.0.0.1\n{}", self.port, self.options);
         std::fs::write(&config, text).expect("the broker's configuration");
         let mut command = Command::new("mosquitto");
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));

@@ -176,6 +176,7 @@ impl<S: Store> Session<'_, S> {
         // [MQTT-4.4.0-1] MQTT 5 allows no second sending on a live connection.
         if self.cfg.version == Version::V5
             || self.subs.awaited_since().is_some_and(|t| t <= limit)
+            || self.received.awaited_since(self.cfg.response_time).is_some_and(|t| t <= limit)
             || heads.into_iter().flatten().any(worn_out)
         {
             return self.break_off(now, Fault::new(Step::Up, Cause::AckMissing), None);

@@ -215,6 +215,7 @@ impl<S: Store> Session<'_, S> {
     /// [MQTT-4.4.0-1] everything unacknowledged goes again, with its identifiers.
     fn resume(&mut self, now: Instant) {
         self.sending.start_resending(&self.store, now);
+        self.received.resumed(now);
     }
 
     /// The broker knows nothing of us: what was under way starts anew, what it had already

@@ -11,6 +11,8 @@ pub struct Entry {
     pid: u16,
     qos2: bool,
     state: State,
+    /// Connections on which PUBREL was awaited in vain.
+    carried: u8,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,11 +32,13 @@ pub(super) struct Received<'m> {
     entries: Table<'m, Entry>,
     /// Entries not yet acknowledged, by QoS 1 and 2.
     waiting: [usize; 2],
+    /// Since when the PUBREL of the oldest entry is awaited, if any is, and its `carried`.
+    oldest: Option<(Instant, u8)>,
 }
 
 impl<'m> Received<'m> {
     pub(super) fn new(entries: Table<'m, Entry>) -> Self {
-        Self { entries, waiting: [0; 2] }
+        Self { entries, waiting: [0; 2], oldest: None }
     }
 
     fn find(&self, pid: u16, qos2: bool) -> Option<usize> {
@@ -48,16 +52,71 @@ impl<'m> Received<'m> {
         pushed
     }
 
+    /// A PUBREC goes out, so a PUBREL is awaited.
+    fn recorded(&mut self, now: Instant) {
+        if self.oldest.is_none_or(|(_, carried)| carried > 0) {
+            self.oldest = Some((now, 0));
+        }
+    }
+
+    /// Looks for the PUBREL that is awaited next: one that the broker has not been silent about on
+    /// earlier connections, if there is one, because it may have forgotten those.
+    fn await_release(&mut self, now: Instant) {
+        let recorded = |e: &&Entry| e.state == State::Recorded;
+        let entries = self.entries.as_slice().iter().filter(recorded);
+        let mut least = None;
+        for carried in entries.map(|e| e.carried) {
+            least = Some(least.map_or(carried, |l: u8| l.min(carried)));
+            if carried == 0 {
+                break;
+            }
+        }
+        self.oldest = least.map(|carried| (now, carried));
+    }
+
+    /// The exchange of entry `at` is over.
+    fn release(&mut self, now: Instant, at: usize) {
+        let Some(entry) = self.entries.as_slice().get(at).copied() else { return };
+        let same = |e: &Entry| e.state == State::Recorded && e.carried == entry.carried;
+        let first = self.entries.as_slice().iter().position(same) == Some(at);
+        self.waiting[1] -= usize::from(entry.state != State::Recorded);
+        self.entries.remove(at);
+        if first && self.oldest.is_some_and(|(_, carried)| carried == entry.carried) {
+            self.await_release(now);
+        }
+    }
+
+    /// Since when a PUBREL is awaited. Each connection waits twice as long as the one before, so
+    /// that a broker that forgot an exchange is not left again and again for it.
+    pub(super) fn awaited_since(&self, response_time: Duration) -> Option<Instant> {
+        let (since, carried) = self.oldest?;
+        Some(since + response_time.saturating_mul((1 << carried.min(12)) - 1))
+    }
+
+    pub(super) fn restart_clock(&mut self, now: Instant) {
+        if let Some((since, _)) = &mut self.oldest {
+            *since = now;
+        }
+    }
+
+    /// A connection of the same session is up: the broker is to go on with each exchange.
+    pub(super) fn resumed(&mut self, now: Instant) {
+        self.await_release(now);
+    }
+
     /// The broker sends unacknowledged QoS 1 messages again, and we shall take them anew.
     pub(super) fn connection_lost(&mut self) {
         self.retain(|e| e.qos2);
-        self.waiting[0] = 0;
+        for entry in self.entries.as_mut_slice() {
+            entry.carried = entry.carried.saturating_add(1);
+        }
+        (self.waiting[0], self.oldest) = (0, None);
     }
 
     /// The broker knows nothing of these exchanges any more.
     pub(super) fn session_lost(&mut self) {
         self.entries.truncate(0);
-        self.waiting = [0; 2];
+        (self.waiting, self.oldest) = ([0; 2], None);
     }
 
     fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
@@ -107,7 +166,7 @@ impl<S: Store> Session<'_, S> {
     ) -> Handled {
         let qos2 = publish.qos == QoS::ExactlyOnce;
         if qos2 && let Some(at) = self.received.find(pid, true) {
-            self.repeated(pid, at);
+            self.repeated(now, pid, at);
             // The alias it may carry counts all the same.
             self.resolve(now, publish);
             return Handled::Done;
@@ -126,20 +185,22 @@ impl<S: Store> Session<'_, S> {
         match self.offer(now, publish, Receipt { pid, qos2, epoch }, inbox) {
             None => {}
             Some(Verdict::Busy) => return Handled::Busy,
-            Some(Verdict::Taken) => self.taken(pid, qos2, State::Ready),
-            Some(Verdict::Later) => self.taken(pid, qos2, State::Held),
+            Some(Verdict::Taken) => self.taken(now, pid, qos2, State::Ready),
+            Some(Verdict::Later) => self.taken(now, pid, qos2, State::Held),
         }
         Handled::Done
     }
 
     /// [MQTT-4.3.3-10] a QoS 2 message that came before must not be delivered again.
-    fn repeated(&mut self, pid: u16, at: usize) {
+    fn repeated(&mut self, now: Instant, pid: u16, at: usize) {
         self.stats.duplicates += 1;
-        let recorded =
-            self.received.entries.as_slice().get(at).is_some_and(|e| e.state == State::Recorded);
-        if recorded {
-            self.owe(AckKind::PubRec, pid, ReasonCode::SUCCESS);
+        let Some(entry) = self.received.entries.as_mut_slice().get_mut(at) else { return };
+        if entry.state != State::Recorded {
+            return;
         }
+        entry.carried = 0;
+        self.received.await_release(now);
+        self.owe(AckKind::PubRec, pid, ReasonCode::SUCCESS);
     }
 
     /// Offers the message to the application. `None`: it cannot be understood, the connection ends.
@@ -198,19 +259,24 @@ impl<S: Store> Session<'_, S> {
         known
     }
 
-    fn taken(&mut self, pid: u16, qos2: bool, state: State) {
+    fn taken(&mut self, now: Instant, pid: u16, qos2: bool, state: State) {
         let nothing_before = self.received.waiting[usize::from(qos2)] == 0;
         if state == State::Ready && nothing_before {
             if qos2 {
-                self.received.push(Entry { pid, qos2, state: State::Recorded });
+                self.received.push(Entry { pid, qos2, state: State::Recorded, carried: 0 });
+                self.received.recorded(now);
             }
             let kind = if qos2 { AckKind::PubRec } else { AckKind::PubAck };
             return self.owe(kind, pid, ReasonCode::SUCCESS);
         }
-        self.received.push(Entry { pid, qos2, state });
+        self.received.push(Entry { pid, qos2, state, carried: 0 });
     }
 
-    pub(super) fn acknowledge_later(&mut self, receipt: Receipt) -> Result<(), Refused> {
+    pub(super) fn acknowledge_later(
+        &mut self,
+        now: Instant,
+        receipt: Receipt,
+    ) -> Result<(), Refused> {
         let epoch = if receipt.qos2 { self.session } else { self.connection };
         if receipt.epoch != epoch || receipt.pid == 0 {
             return Err(Refused::Stale);
@@ -221,13 +287,13 @@ impl<S: Store> Session<'_, S> {
             return Err(Refused::Stale);
         }
         entry.state = State::Ready;
-        self.release_acknowledged();
+        self.release_acknowledged(now);
         Ok(())
     }
 
     /// [MQTT-4.6.0-2] [MQTT-4.6.0-3] acknowledgements go out in the order the messages came, so
     /// only a prefix of each QoS can be released. Returns whether anything is now owed.
-    pub(super) fn release_acknowledged(&mut self) -> bool {
+    pub(super) fn release_acknowledged(&mut self, now: Instant) -> bool {
         let mut released = false;
         for qos2 in [false, true] {
             while self.received.waiting[usize::from(qos2)] > 0 && self.owed.room() > 0 {
@@ -243,6 +309,8 @@ impl<S: Store> Session<'_, S> {
                 self.received.waiting[usize::from(qos2)] -= 1;
                 if qos2 {
                     entry.state = State::Recorded;
+                    entry.carried = 0;
+                    self.received.recorded(now);
                     self.owe_if_connected(AckKind::PubRec, pid);
                 } else {
                     self.received.entries.remove(at);
@@ -261,17 +329,10 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    pub(super) fn on_pubrel(&mut self, pid: u16) {
+    pub(super) fn on_pubrel(&mut self, now: Instant, pid: u16) {
         match self.received.find(pid, true) {
             Some(at) => {
-                let waiting = self
-                    .received
-                    .entries
-                    .as_slice()
-                    .get(at)
-                    .is_some_and(|e| e.state != State::Recorded);
-                self.received.waiting[1] -= usize::from(waiting);
-                self.received.entries.remove(at);
+                self.received.release(now, at);
                 self.owe(AckKind::PubComp, pid, ReasonCode::SUCCESS);
             }
             // After a lost PUBCOMP, or a lost session of ours: the broker only wants to be done.
@@ -305,7 +366,7 @@ impl<S: Store> Session<'_, S> {
                     total,
                 );
                 if let Some(pid) = publish.pid {
-                    self.refuse_skipped(pid.get(), publish.qos);
+                    self.refuse_skipped(now, pid.get(), publish.qos);
                 }
             }
             Err(WireError::Truncated | WireError::BadPacketType) => {
@@ -318,12 +379,14 @@ impl<S: Store> Session<'_, S> {
         Handled::Done
     }
 
-    fn refuse_skipped(&mut self, pid: u16, qos: QoS) {
+    fn refuse_skipped(&mut self, now: Instant, pid: u16, qos: QoS) {
         match qos {
             QoS::ExactlyOnce => match self.received.find(pid, true) {
-                Some(at) => self.repeated(pid, at),
+                Some(at) => self.repeated(now, pid, at),
                 // 3.1.1 knows no refusal: the exchange is completed as if taken.
-                None if self.cfg.version == Version::V311 => self.taken(pid, true, State::Ready),
+                None if self.cfg.version == Version::V311 => {
+                    self.taken(now, pid, true, State::Ready)
+                }
                 None => self.owe(AckKind::PubRec, pid, ReasonCode::PACKET_TOO_LARGE),
             },
             _ => self.owe(AckKind::PubAck, pid, ReasonCode::PACKET_TOO_LARGE),

@@ -215,8 +215,17 @@ impl<'m, S: Store> Session<'m, S> {
         if handled == Handled::Done {
             self.stats.bytes_in += bytes.len() as u64;
         }
-        self.live.held = handled == Handled::Busy;
+        self.hold(now, handled == Handled::Busy);
         handled
+    }
+
+    /// While we do not read, nothing can be overdue; afterwards the wait begins anew, because the
+    /// reply may lie behind what held us up.
+    fn hold(&mut self, now: Instant, held: bool) {
+        if self.live.held && !held {
+            self.restart_clocks(now);
+        }
+        self.live.held = held;
     }
 
     fn dispatch(&mut self, now: Instant, packet: &Packet<'_>, inbox: &mut impl Inbox) -> Handled {
@@ -245,7 +254,7 @@ impl<'m, S: Store> Session<'m, S> {
         match ack.kind {
             AckKind::PubAck => self.on_puback(now, pid, ack, inbox),
             AckKind::PubRec => self.on_pubrec(now, pid, ack, inbox),
-            AckKind::PubRel => self.on_pubrel(pid),
+            AckKind::PubRel => self.on_pubrel(now, pid),
             AckKind::PubComp => self.on_pubcomp(now, pid, ack, inbox),
         }
     }
@@ -325,8 +334,8 @@ impl<S: Store> Engine for Session<'_, S> {
         self.unwant_subscription(filter, tag, inbox)
     }
 
-    fn acknowledge(&mut self, _now: Instant, receipt: Receipt) -> Result<(), Refused> {
-        self.acknowledge_later(receipt)
+    fn acknowledge(&mut self, now: Instant, receipt: Receipt) -> Result<(), Refused> {
+        self.acknowledge_later(now, receipt)
     }
 
     fn status(&self) -> Status {

@@ -8,6 +8,10 @@ use crate::engine::Step;
 use crate::store::Key;
 use crate::wire::{PacketId, Properties, Property, Publish, QoS};
 
+/// 3.1.1 brokers limit QoS 2 messages under way as well but cannot say so: mosquitto by default
+/// takes 20 and acknowledges further ones like these, and drops them.
+const UNSTATED_QUOTA: u16 = 20;
+
 impl<S: Store> Session<'_, S> {
     pub(super) fn put_resend(
         &mut self,
@@ -22,7 +26,7 @@ impl<S: Store> Session<'_, S> {
                 continue;
             }
             let first_here = meta.connection != self.connection;
-            if first_here && self.sending.open >= self.quota() {
+            if first_here && self.sending.open >= self.quota(meta.qos) {
                 // Blocks the queue as well: order.
                 return Put::NoRoom;
             }
@@ -57,7 +61,7 @@ impl<S: Store> Session<'_, S> {
             if meta.qos == QoS::AtMostOnce {
                 return self.put_publish(now, key, None, false, tx, inbox);
             }
-            if self.sending.open >= self.quota() || self.window_bytes_full() {
+            if self.sending.open >= self.quota(meta.qos) || self.window_bytes_full() {
                 return Put::Nothing;
             }
             let Some(pid) = self.flights.allocate(Flight::Message(key)) else {
@@ -72,8 +76,12 @@ impl<S: Store> Session<'_, S> {
         Put::Nothing
     }
 
-    fn quota(&self) -> u16 {
-        self.cfg.window.min(self.limits.receive_maximum)
+    fn quota(&self, qos: QoS) -> u16 {
+        let window = self.cfg.window.min(self.limits.receive_maximum);
+        match (self.cfg.version, qos) {
+            (Version::V311, QoS::ExactlyOnce) => window.min(UNSTATED_QUOTA),
+            _ => window,
+        }
     }
 
     /// Messages under way may take as much memory as queued ones, not more.

@@ -157,10 +157,10 @@ impl<S: Store> Session<'_, S> {
         put
     }
 
-    fn put_owed(&mut self, _now: Instant, tx: &mut [u8]) -> Put {
+    fn put_owed(&mut self, now: Instant, tx: &mut [u8]) -> Put {
         let Some(owed) = self.owed.front() else {
-            return if self.release_acknowledged() {
-                self.put_owed(_now, tx)
+            return if self.release_acknowledged(now) {
+                self.put_owed(now, tx)
             } else {
                 Put::Nothing
             };
@@ -262,7 +262,16 @@ impl<S: Store> Session<'_, S> {
         };
         let sent = head(Stage::Sent, self.sending.sent_head_since);
         let released = head(Stage::Released, self.sending.released_head_since);
-        [sent, released, self.subs.awaited_since()].into_iter().flatten().min()
+        let released_to_us = self.received.awaited_since(self.cfg.response_time);
+        let others = [self.subs.awaited_since(), released_to_us];
+        [sent, released].into_iter().chain(others).flatten().min()
+    }
+
+    /// Whatever reply is awaited is awaited from now on.
+    pub(super) fn restart_clocks(&mut self, now: Instant) {
+        self.sending.restart_clocks(now);
+        self.subs.restart_clocks(now);
+        self.received.restart_clock(now);
     }
 }
 

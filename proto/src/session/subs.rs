@@ -165,6 +165,13 @@ impl<'m> Subs<'m> {
         self.entries.as_slice().iter().filter(|s| s.is_awaiting()).map(|s| s.sent).min()
     }
 
+    /// What is awaited is awaited from now on.
+    pub(super) fn restart_clocks(&mut self, now: Instant) {
+        for s in self.entries.as_mut_slice().iter_mut().filter(|s| s.is_awaiting()) {
+            s.sent = now;
+        }
+    }
+
     /// The connection is gone: what was asked must be asked again.
     pub(super) fn connection_lost(&mut self) {
         for s in self.entries.as_mut_slice() {
