@@ -26,10 +26,18 @@ impl Mosquitto {
 
     /// Starts a broker with these lines in its configuration; `DIR` in them is its directory.
     pub fn with(options: &str) -> Self {
+        Self::with_files(options, &[])
+    }
+
+    /// As [`with`](Self::with), with these files (name, text) in the directory.
+    pub fn with_files(options: &str, files: &[(&str, &str)]) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("everlink-test-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).expect("a directory for the broker");
+        for (name, text) in files {
+            std::fs::write(directory.join(name), text).expect("a file for the broker");
+        }
         let options = options.replace("DIR", &directory.to_string_lossy());
         for attempt in 0..50 {
             // Below the range from which the system picks ports by itself, so that a broker that
@@ -44,14 +52,6 @@ impl Mosquitto {
             std::mem::take(&mut broker.directory); // for the next attempt
         }
         panic!("mosquitto does not start; is it installed?");
-    }
-
-    /// A file in the broker's directory, for lists of rights and the like.
-    pub fn write(directory_of: &str, name: &str, text: &str) -> PathBuf {
-        let path = std::env::temp_dir()
-            .join(format!("everlink-test-{}-{directory_of}-{name}", std::process::id()));
-        std::fs::write(&path, text).expect("a file for the broker");
-        path
     }
 
     pub fn addr(&self) -> SocketAddr {
