@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use everlink::{Cause, Fault, Step};
 use everlink_link::{Link, Pipe, Progress};
+use everlink_proto::time::Instant as EngineInstant;
+use everlink_proto::wire::frame_len;
+use everlink_sim::check::Checker;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -31,6 +34,7 @@ struct Settings {
 /// Handle to the path between a client and what plays its broker.
 #[derive(Clone, Debug)]
 pub struct Path {
+    start: Instant,
     settings: Arc<watch::Sender<Settings>>,
     shared: Arc<Mutex<Shared>>,
 }
@@ -41,6 +45,8 @@ struct Shared {
     attempts: Vec<Instant>,
     redirects: Vec<(String, bool)>,
     connections: u64,
+    /// Watches the client's end of the wire.
+    check: Checker,
 }
 
 /// Where connections arrive.
@@ -56,13 +62,24 @@ pub struct MemoryLink {
 
 /// An open connection.
 #[derive(Debug)]
-pub struct MemoryPipe(DuplexStream);
+pub struct MemoryPipe {
+    io: DuplexStream,
+    path: Path,
+    /// What the client has read of a packet that is not yet whole.
+    partial: Vec<u8>,
+}
 
 /// A link and where its connections arrive.
 pub fn link() -> (MemoryLink, Path, Listener) {
     let (dial, listener) = mpsc::unbounded_channel();
-    let shared = Shared { attempts: Vec::new(), redirects: Vec::new(), connections: 0 };
+    let shared = Shared {
+        attempts: Vec::new(),
+        redirects: Vec::new(),
+        connections: 0,
+        check: Checker::new(),
+    };
     let path = Path {
+        start: Instant::now(),
         settings: Arc::new(watch::Sender::new(Settings::default())),
         shared: Arc::new(Mutex::new(shared)),
     };
@@ -72,7 +89,12 @@ pub fn link() -> (MemoryLink, Path, Listener) {
 impl Listener {
     /// The next connection.
     pub async fn accept(&mut self) -> DuplexStream {
-        self.0.recv().await.expect("the link is there")
+        self.next().await.expect("the link is there")
+    }
+
+    /// The next connection; `None` when the link is gone.
+    pub async fn next(&mut self) -> Option<DuplexStream> {
+        self.0.recv().await
     }
 }
 
@@ -83,6 +105,26 @@ impl Path {
 
     fn set(&self, change: impl FnOnce(&mut Settings)) {
         self.settings.send_modify(change);
+    }
+
+    /// Time since the link was made, as engines and the simulator count it.
+    pub fn now(&self) -> EngineInstant {
+        EngineInstant::from_micros(self.start.elapsed().as_micros() as u64)
+    }
+
+    /// A moment of [`now`](Self::now) on tokio's clock.
+    pub fn at(&self, at: EngineInstant) -> Instant {
+        self.start + Duration::from_micros(at.as_micros())
+    }
+
+    /// What the client did against the rules so far.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared().check.violations().iter().map(ToString::to_string).collect()
+    }
+
+    /// Connections made so far.
+    pub fn connections(&self) -> u64 {
+        self.shared().connections
     }
 
     /// While on, connections are refused.
@@ -138,6 +180,8 @@ impl Link for MemoryLink {
         let number = {
             let mut shared = self.path.shared();
             shared.connections += 1;
+            let now = self.path.now();
+            shared.check.opened(now);
             shared.connections
         };
         let (client, near) = tokio::io::duplex(BUFFER);
@@ -145,7 +189,7 @@ impl Link for MemoryLink {
         let settings = self.path.settings.subscribe();
         tokio::spawn(relay(near, far, number, settings));
         let _ = self.dial.send(server);
-        Ok(MemoryPipe(client))
+        Ok(MemoryPipe { io: client, path: self.path.clone(), partial: Vec::new() })
     }
 
     fn redirect(&mut self, server: &str, permanent: bool) -> bool {
@@ -154,22 +198,56 @@ impl Link for MemoryLink {
     }
 }
 
+impl MemoryPipe {
+    /// Shows the checker every packet the client takes.
+    fn taken(&mut self, bytes: &[u8]) {
+        self.partial.extend_from_slice(bytes);
+        let now = self.path.now();
+        while let Ok(Some(frame)) = frame_len(&self.partial) {
+            if frame.total_len > self.partial.len() {
+                return;
+            }
+            let packet: Vec<u8> = self.partial.drain(..frame.total_len).collect();
+            self.path.shared().check.received(now, &packet);
+        }
+    }
+}
+
 impl Pipe for MemoryPipe {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize, Cause>> {
         let mut buf = ReadBuf::new(buf);
-        match std::pin::Pin::new(&mut self.0).poll_read(cx, &mut buf) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(buf.filled().len())),
+        match std::pin::Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+            Poll::Ready(Ok(())) => {
+                self.taken(buf.filled());
+                Poll::Ready(Ok(buf.filled().len()))
+            }
             Poll::Ready(Err(_)) => Poll::Ready(Err(Cause::Reset)),
             Poll::Pending => Poll::Pending,
         }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Cause>> {
-        std::pin::Pin::new(&mut self.0).poll_write(cx, buf).map_err(|_| Cause::Reset)
+        let poll = std::pin::Pin::new(&mut self.io).poll_write(cx, buf).map_err(|_| Cause::Reset);
+        let sent = match poll {
+            Poll::Ready(Ok(n)) => n,
+            // A socket that is gone may have taken them all the same.
+            Poll::Ready(Err(_)) => buf.len(),
+            Poll::Pending => 0,
+        };
+        let now = self.path.now();
+        self.path.shared().check.sent(now, &buf[..sent], |_, _| ());
+        poll
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        std::pin::Pin::new(&mut self.0).poll_shutdown(cx).map(|_| ())
+        std::pin::Pin::new(&mut self.io).poll_shutdown(cx).map(|_| ())
+    }
+}
+
+impl Drop for MemoryPipe {
+    fn drop(&mut self) {
+        let now = self.path.now();
+        self.path.shared().check.closed(now);
     }
 }
 
@@ -234,7 +312,7 @@ async fn carry(
     let _ = to.shutdown().await;
 }
 
-async fn sleep_until(at: Option<Instant>) {
+pub async fn sleep_until(at: Option<Instant>) {
     if let Some(at) = at {
         tokio::time::sleep_until(at).await;
     }

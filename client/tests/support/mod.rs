@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports)] // each test file uses a part of it
 
 pub mod memory;
+pub mod model;
 pub mod mosquitto;
 pub mod peer;
 
@@ -57,4 +58,26 @@ pub async fn wait_until(condition: impl Fn() -> bool) {
         }
     };
     soon("a condition", wait).await;
+}
+
+/// A client over an in-memory link to a model broker, not yet running.
+pub fn over_model(
+    version: Version,
+    shape: impl FnOnce(Builder) -> Builder,
+) -> (Client, Driver<memory::MemoryLink>, memory::Path, model::Model) {
+    let (client, driver, path, listener) = over_memory(version, shape);
+    let model = model::Model::start(&path, listener);
+    (client, driver, path, model)
+}
+
+/// A client over an in-memory link, not yet running, and where its connections arrive.
+pub fn over_memory(
+    version: Version,
+    shape: impl FnOnce(Builder) -> Builder,
+) -> (Client, Driver<memory::MemoryLink>, memory::Path, memory::Listener) {
+    let (link, path, listener) = memory::link();
+    let builder = Client::builder("mqtt://memory").version(version).client_id("client");
+    let builder = builder.first_connect(FirstConnect::Forever).seed(7);
+    let (client, driver) = shape(builder).build_over(link).expect("the options are valid");
+    (client, driver, path, listener)
 }

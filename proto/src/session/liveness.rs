@@ -28,6 +28,8 @@ pub(super) struct Liveness {
     /// We do not read at present, so silence says nothing.
     pub(super) held: bool,
     interval: Duration,
+    /// Silence for so long, in spite of a ping, is the end whatever the response time.
+    limit: Duration,
     rtt: RoundTrip,
 }
 
@@ -51,13 +53,14 @@ impl Liveness {
             progress: Instant::ZERO,
             held: false,
             interval: interval(cfg, cfg.keep_alive),
+            limit: limit(cfg.keep_alive),
             rtt: RoundTrip::default(),
         }
     }
 
     /// A new connection.
     pub(super) fn opened(&mut self, now: Instant) {
-        let (interval, rtt) = (self.interval, self.rtt);
+        let (interval, limit, rtt) = (self.interval, self.limit, self.rtt);
         *self = Self {
             heard: now,
             spoke: now,
@@ -68,6 +71,7 @@ impl Liveness {
             progress: now,
             held: false,
             interval,
+            limit,
             rtt,
         };
     }
@@ -75,6 +79,7 @@ impl Liveness {
     /// The keep-alive in force for this connection, in seconds.
     pub(super) fn keep_alive(&mut self, cfg: &Config, seconds: u16) {
         self.interval = interval(cfg, seconds);
+        self.limit = limit(seconds);
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
@@ -162,8 +167,10 @@ impl Liveness {
                 _ => {}
             }
         }
-        (self.ping.is_none() && now >= self.next_ping())
-            .then_some(Demand::Ping { suspicious: false })
+        if now >= self.last_moment() {
+            return Some(Demand::Silent);
+        }
+        (now >= self.next_ping()).then_some(Demand::Ping { suspicious: false })
     }
 
     /// When [`check`](Self::check) will next demand something.
@@ -176,15 +183,33 @@ impl Liveness {
         };
         // No ping can pass while the pipe is stuck; the stall is judged instead.
         let next = match self.pending {
-            0 if self.ping.is_none() => self.next_ping(),
-            0 => Instant::MAX,
+            0 => self.next_ping(),
             _ => self.progress + patience * 2,
         };
-        silent.min(next)
+        silent.min(next).min(self.last_moment())
     }
 
     fn next_ping(&self) -> Instant {
-        self.heard.min(self.spoke) + self.interval
+        match (self.held, self.ping) {
+            // The answers lie unread, but the broker must go on hearing us [MQTT-3.1.2-20].
+            (true, _) => self.spoke + self.interval,
+            (false, Some(_)) => Instant::MAX,
+            (false, None) => self.heard.min(self.spoke) + self.interval,
+        }
+    }
+
+    /// A whole Keep Alive without a byte although a ping went out: the original's rule, which
+    /// matters where the Keep Alive is shorter than the response time.
+    fn last_moment(&self) -> Instant {
+        match self.ping {
+            Some(_) if !self.held => self.heard + self.limit,
+            _ => Instant::MAX,
+        }
+    }
+
+    /// We read again after a while in which we did not.
+    pub(super) fn listening(&mut self, now: Instant) {
+        self.heard = now;
     }
 }
 
@@ -196,6 +221,13 @@ fn interval(cfg: &Config, keep_alive: u16) -> Duration {
         k => Duration::from_millis(u64::from(k) * 250),
     };
     if cfg.ping_interval.is_zero() { quarter } else { quarter.min(cfg.ping_interval) }
+}
+
+fn limit(keep_alive: u16) -> Duration {
+    match keep_alive {
+        0 => Duration::MAX,
+        k => Duration::from_secs(k.into()),
+    }
 }
 
 /// Round-trip estimate as of RFC 6298, with memory of the worst of late: a path that was slow a

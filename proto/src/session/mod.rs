@@ -224,6 +224,7 @@ impl<'m, S: Store> Session<'m, S> {
     fn hold(&mut self, now: Instant, held: bool) {
         if self.live.held && !held {
             self.restart_clocks(now);
+            self.live.listening(now);
         }
         self.live.held = held;
     }

@@ -67,6 +67,10 @@ impl Recovery {
         if was_up.is_none() && cfg.endpoints > 1 {
             self.endpoint = (self.endpoint + 1) % cfg.endpoints;
         }
+        if was_up.is_some() {
+            // It can be reached, so a pause beyond the second step would help nobody.
+            self.failures = self.failures.min(1);
+        }
         self.failures = self.failures.saturating_add(1);
         self.down_since.get_or_insert(now);
         if !self.ever_up {
