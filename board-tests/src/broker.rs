@@ -1,0 +1,128 @@
+//! mosquitto, which can be killed and comes back with what it had.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::dir::TempDir;
+use crate::process::{Process, path_with_sbin};
+
+/// A mosquitto on a free port of loopback. It saves its sessions at every change, so they survive
+/// [`Broker::kill`]. Dropping it ends it.
+#[derive(Debug)]
+pub struct Broker {
+    // Before the directory, so that it is gone before its files.
+    process: Option<Process>,
+    port: u16,
+    dir: TempDir,
+}
+
+impl Broker {
+    /// Starts a broker.
+    ///
+    /// # Panics
+    /// When mosquitto is missing or does not start.
+    pub fn start() -> Self {
+        Self::with_config("")
+    }
+
+    /// Starts a broker with further lines in its configuration, for instance
+    /// `max_inflight_messages 5`.
+    ///
+    /// # Panics
+    /// When mosquitto is missing or does not start.
+    pub fn with_config(lines: &str) -> Self {
+        let dir = TempDir::new();
+        let probe = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
+        let port = probe.local_addr().expect("bound").port();
+        drop(probe);
+        let config = format!(
+            "listener {port} 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location {}/
+autosave_interval 1
+autosave_on_changes true
+max_queued_messages 0
+# Started by root, it would become a user who cannot write to the directory.
+user root
+log_type all
+{lines}
+",
+            dir.path().display()
+        );
+        fs::write(dir.join("mosquitto.conf"), config).expect("a fresh directory can be written");
+        let mut broker = Self { process: None, port, dir };
+        broker.restart();
+        broker
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it again on the same port, with the sessions it had saved. One that runs is killed.
+    ///
+    /// # Panics
+    /// When it does not accept connections within 10 seconds.
+    pub fn restart(&mut self) {
+        self.kill();
+        let log = File::options().create(true).append(true).open(self.dir.join("log"));
+        let log = log.expect("the directory can be written");
+        let mut command = Command::new("mosquitto");
+        command
+            .env("PATH", path_with_sbin())
+            .arg("-c")
+            .arg(self.dir.join("mosquitto.conf"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log);
+        let mut process = Process::start(&mut command);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = TcpStream::connect(("127.0.0.1", self.port)) {
+            let ended = process.child().try_wait().is_ok_and(|status| status.is_some());
+            let early = error.kind() == ErrorKind::ConnectionRefused;
+            assert!(
+                early && !ended && Instant::now() < deadline,
+                "mosquitto does not listen: {error}; log:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.process = Some(process);
+    }
+
+    /// Stops the process in its tracks: connections stay open and nobody answers.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn freeze(&self) {
+        self.running().signal("STOP");
+    }
+
+    /// Lets a frozen broker go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn thaw(&self) {
+        self.running().signal("CONT");
+    }
+
+    /// What it logged, over all restarts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("the broker runs")
+    }
+}
