@@ -171,6 +171,9 @@ pub enum Refused {
     TooManySubscriptions,
     /// The protocol version or the broker does not offer it.
     Unsupported,
+    /// No packet may say it: a property that is not for this packet or there twice, a value out of
+    /// its range, No Local on a Shared Subscription.
+    Invalid,
     /// The client is closed.
     Closed,
     /// The store failed.
@@ -186,6 +189,7 @@ impl core::fmt::Display for Refused {
             Self::TooLarge => "the packet is too large",
             Self::TooManySubscriptions => "no room for a further subscription",
             Self::Unsupported => "not offered by this protocol version or broker",
+            Self::Invalid => "no packet may say this",
             Self::Closed => "the client is closed",
             Self::Store => "the store cannot take the message",
             Self::Stale => "nothing to acknowledge: the message belongs to an earlier connection",

@@ -212,7 +212,8 @@ impl Text {
         self.len == 0
     }
 
-    fn len(self) -> usize {
+    /// Number of bytes.
+    pub fn len(self) -> usize {
         self.len as usize
     }
 }
@@ -227,11 +228,16 @@ impl<'m> Texts<'m> {
         Self(table)
     }
 
+    /// Bytes that still fit.
+    pub fn room(&self) -> usize {
+        self.0.limit().saturating_sub(self.0.len())
+    }
+
     /// Adds a text made of the given parts; `None` if there is no room.
     pub fn add(&mut self, parts: &[&[u8]]) -> Option<Text> {
         let len: usize = parts.iter().map(|p| p.len()).sum();
         let at = self.0.len();
-        if len > self.0.limit().saturating_sub(at) {
+        if len > self.room() {
             return None;
         }
         self.0.extend_to(at + len);

@@ -126,7 +126,7 @@ impl<S: Store> Session<'_, S> {
     fn own_properties(&self) -> [Property<'static>; 4] {
         [
             Property::SessionExpiryInterval(self.cfg.session_expiry),
-            Property::ReceiveMaximum(self.cfg.receive_maximum.max(1)),
+            Property::ReceiveMaximum(self.received.maximum(&self.cfg)),
             Property::MaximumPacketSize(self.cfg.maximum_packet_size.max(1)),
             Property::TopicAliasMaximum(self.inbound_aliases.maximum()),
         ]

@@ -41,6 +41,12 @@ impl<'m> Received<'m> {
         Self { entries, waiting: [0; 2], oldest: None }
     }
 
+    /// The Receive Maximum to announce.
+    pub(super) fn maximum(&self, cfg: &Config) -> u16 {
+        let limit = u16::try_from(self.entries.limit()).unwrap_or(u16::MAX);
+        cfg.receive_maximum.min(limit).max(1)
+    }
+
     fn find(&self, pid: u16, qos2: bool) -> Option<usize> {
         self.entries.as_slice().iter().position(|e| e.pid == pid && e.qos2 == qos2)
     }

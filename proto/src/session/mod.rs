@@ -3,7 +3,7 @@
 //! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
 //! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages, queue
 //! policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
-//! `inbound` (received messages), `subs`, `alias`, `flights` (Packet Identifiers).
+//! `inbound` (received messages), `subs` and `subscribing`, `alias`, `flights` (Packet Identifiers).
 
 mod acks;
 mod alias;
@@ -20,6 +20,7 @@ mod recovery;
 mod sending;
 mod stats;
 mod subs;
+mod subscribing;
 
 pub use alias::OutboundAlias;
 pub use config::{Backoff, Config, FirstConnect, Ladder, Queue};

@@ -4,12 +4,16 @@ use super::flights::Flight;
 use super::*;
 use crate::engine::Tag;
 use crate::store::{Content, Key, Meta};
-use crate::wire::{Properties, Property, Publish, QoS, SubscribeOptions};
+use crate::wire::{Properties, Property, PropertyContext, Publish, QoS};
 
 /// A whole queue is searched for expired messages at most so often; its head is checked at once.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Property bytes of one message that are given as a list and must be encoded first.
 const PROPERTY_BYTES: usize = 1024;
+
+/// What the engine itself may add to a PUBLISH.
+const OWN_PROPERTIES: [Property<'static>; 2] =
+    [Property::MessageExpiryInterval(1), Property::TopicAlias(1)];
 
 impl<S: Store> Session<'_, S> {
     pub(super) fn accept(
@@ -41,6 +45,7 @@ impl<S: Store> Session<'_, S> {
         inbox: &mut impl Inbox,
     ) -> Result<(), Refused> {
         let content = Content { topic: message.topic.as_str(), props, payload: message.payload };
+        check_properties(props)?;
         self.check_size(&content, message.qos)?;
         if !self.make_room(now, &content, message.tag, inbox)? {
             return Ok(());
@@ -69,8 +74,7 @@ impl<S: Store> Session<'_, S> {
     fn check_size(&self, content: &Content<'_>, qos: QoS) -> Result<(), Refused> {
         const REMAINING_LENGTH_MAX: usize = 268_435_455;
         // The longest head: with expiry, and an alias beside the Topic Name.
-        let list = [Property::MessageExpiryInterval(1), Property::TopicAlias(1)];
-        let props = Properties::from_trusted_raw(content.props).with_list(&list);
+        let props = Properties::from_trusted_raw(content.props).with_list(&OWN_PROPERTIES);
         let (dup, retain, pid) =
             (false, false, crate::wire::PacketId::new(1).filter(|_| qos != QoS::AtMostOnce));
         let publish = Publish { dup, qos, retain, topic: content.topic, pid, props, payload: &[] };
@@ -238,47 +242,19 @@ impl<S: Store> Session<'_, S> {
         let head = head.and_then(|k| self.store.meta(k)).map_or(Instant::MAX, |m| m.expires);
         head.min(self.next_sweep)
     }
-
-    pub(super) fn want_subscription(
-        &mut self,
-        s: &Subscription<'_>,
-        inbox: &mut impl Inbox,
-    ) -> Result<(), Refused> {
-        if self.closed {
-            return Err(Refused::Closed);
-        }
-        let v5_only =
-            s.options != SubscribeOptions { qos: s.options.qos, ..SubscribeOptions::default() };
-        if self.cfg.version == Version::V311 && v5_only {
-            return Err(Refused::Unsupported);
-        }
-        // Header, identifiers and the like take less than 32 bytes.
-        if s.filter.as_str().len() + s.props.encoded_len() + 32 > self.cfg.transmit_buffer {
-            return Err(Refused::TooLarge);
-        }
-        let overtaken = self.subs.want(s).ok_or(Refused::TooManySubscriptions)?;
-        supersede(overtaken, inbox);
-        Ok(())
-    }
-
-    pub(super) fn unwant_subscription(
-        &mut self,
-        filter: TopicFilter<'_>,
-        tag: Tag,
-        inbox: &mut impl Inbox,
-    ) -> Result<(), Refused> {
-        if self.closed {
-            return Err(Refused::Closed);
-        }
-        let overtaken =
-            self.subs.unwant(filter.as_str(), tag).ok_or(Refused::TooManySubscriptions)?;
-        supersede(overtaken, inbox);
-        Ok(())
-    }
 }
 
-fn supersede(tag: Tag, inbox: &mut impl Inbox) {
-    if tag != Tag::NONE {
-        inbox.done(tag, Outcome::Superseded);
+/// A message that no broker may get would be refused again and again, and block those behind it.
+fn check_properties(raw: &[u8]) -> Result<(), Refused> {
+    if raw.is_empty() {
+        return Ok(());
     }
+    let props = Properties::from_raw(raw).map_err(|_| Refused::Invalid)?;
+    // With ours: neither of them may be there twice.
+    let whole = props.with_list(&OWN_PROPERTIES).validate(PropertyContext::Publish);
+    // [MQTT-3.3.4-6] a Subscription Identifier is the broker's to send.
+    if whole.is_err() || props.subscription_ids().next().is_some() {
+        return Err(Refused::Invalid);
+    }
+    Ok(())
 }

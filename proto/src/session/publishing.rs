@@ -97,25 +97,32 @@ impl<S: Store> Session<'_, S> {
         if retain && !self.limits.retain_available {
             return Some(ReasonCode::RETAIN_NOT_SUPPORTED);
         }
-        let limit = self.limits.maximum_packet_size as usize;
-        if limit < u32::MAX as usize {
+        if self.limits.maximum_packet_size < u32::MAX {
             let content = self.store.content(key)?;
-            // Expiry property at most; an alias only makes it smaller or is left out.
+            let expires = self.store.meta(key)?.expires != Instant::MAX;
             let expiry = [Property::MessageExpiryInterval(0)];
+            let expiry = if expires { &expiry[..] } else { &[] };
+            // An alias that would make it too large is left out.
             let publish = Publish {
                 dup: false,
                 qos,
                 retain,
                 topic: content.topic,
                 pid: PacketId::new(1).filter(|_| qos != QoS::AtMostOnce),
-                props: Properties::from_trusted_raw(content.props).with_list(&expiry),
+                props: Properties::from_trusted_raw(content.props).with_list(expiry),
                 payload: &[],
             };
-            if publish.encoded_len_with(self.cfg.version, content.payload.len()) > limit {
+            if self.exceeds_limit(&publish, content.payload.len()) {
                 return Some(ReasonCode::PACKET_TOO_LARGE);
             }
         }
         None
+    }
+
+    /// [MQTT-3.2.2-15] Whether the broker does not take so large a packet.
+    fn exceeds_limit(&self, publish: &Publish<'_>, payload: usize) -> bool {
+        let limit = self.limits.maximum_packet_size;
+        limit < u32::MAX && publish.encoded_len_with(self.cfg.version, payload) > limit as usize
     }
 
     /// Writes a PUBLISH as far as it fits: the head whole or not at all.
@@ -131,18 +138,24 @@ impl<S: Store> Session<'_, S> {
         let (Some(meta), Some(content)) = (self.store.meta(key), self.store.content(key)) else {
             return Put::Nothing;
         };
-        let alias = self.outbound_aliases.find(content.topic);
+        let mut alias = self.outbound_aliases.find(content.topic);
         let mut list = [Property::TopicAlias(0); 2];
         let list = publish_properties(&mut list, alias, meta.expires, now);
-        let publish = Publish {
+        let props = Properties::from_trusted_raw(content.props);
+        let mut publish = Publish {
             dup,
             qos: meta.qos,
             retain: meta.retain,
             topic: if matches!(alias, Alias::Known(_)) { "" } else { content.topic },
             pid,
-            props: Properties::from_trusted_raw(content.props).with_list(list),
+            props: props.with_list(list),
             payload: &[],
         };
+        if matches!(alias, Alias::New(_)) && self.exceeds_limit(&publish, content.payload.len()) {
+            // The message was found to fit without one.
+            alias = Alias::None;
+            publish.props = props.with_list(list.get(..list.len() - 1).unwrap_or(&[]));
+        }
         let head = match publish.encode_head(self.cfg.version, content.payload.len(), tx) {
             Ok(n) => n,
             Err(_) => return Put::NoRoom,

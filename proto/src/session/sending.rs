@@ -4,15 +4,10 @@
 //! the broker's window never starves behind our own traffic), pings, authentication,
 //! subscriptions, what a resumed session owes, and last the queue.
 
-use super::flights::Flight;
 use super::phase::Phase;
-use super::subs::SubState;
 use super::*;
 use crate::store::Key;
-use crate::wire::{
-    EncodeError, Filters, PacketId, Properties, Property, Subscribe, Unsubscribe,
-    UnsubscribeFilters,
-};
+use crate::wire::{EncodeError, PacketId, Properties, Property};
 
 #[derive(Debug, Default)]
 pub(super) struct Sending {
@@ -120,11 +115,17 @@ impl<S: Store> Session<'_, S> {
         if self.sending.partial.is_some() {
             return self.put_rest(now, tx, inbox);
         }
-        for put in [Self::put_owed, Self::put_ping, Self::put_subscription, Self::put_rerelease] {
+        for put in [Self::put_owed, Self::put_ping] {
             match put(self, now, tx) {
                 Put::Nothing => {}
                 other => return other,
             }
+        }
+        if let put @ (Put::Written(_) | Put::NoRoom) = self.put_subscription(now, tx, inbox) {
+            return put;
+        }
+        if let put @ (Put::Written(_) | Put::NoRoom) = self.put_rerelease(now, tx) {
+            return put;
         }
         match self.write_auth(now, tx, inbox) {
             0 => {}
@@ -199,39 +200,6 @@ impl<S: Store> Session<'_, S> {
         put
     }
 
-    fn put_subscription(&mut self, now: Instant, tx: &mut [u8]) -> Put {
-        let Some(at) = self.subs.next_due() else { return Put::Nothing };
-        let Some(sub) = self.subs.get(at).copied() else { return Put::Nothing };
-        let Some(pid) = self.flights.allocate(Flight::Operation).and_then(PacketId::new) else {
-            return Put::Nothing;
-        };
-        let filter = self.subs.filter(&sub);
-        let encoded =
-            if sub.state == SubState::Unwanted {
-                let filters = [filter];
-                let packet = Unsubscribe {
-                    pid,
-                    props: Properties::EMPTY,
-                    filters: UnsubscribeFilters::from_list(&filters),
-                };
-                Packet::Unsubscribe(packet).encode(self.cfg.version, tx)
-            } else {
-                let filters = [(filter, sub.options)];
-                let id = [Property::SubscriptionIdentifier(sub.id)];
-                let with_id = sub.id != 0 && self.limits.subscription_identifier_available;
-                let props = Properties::from_trusted_raw(self.subs.props(&sub))
-                    .with_list(if with_id { &id } else { &[] });
-                let packet = Subscribe { pid, props, filters: Filters::from_list(&filters) };
-                Packet::Subscribe(packet).encode(self.cfg.version, tx)
-            };
-        let put = written(encoded);
-        match put {
-            Put::Written(_) => self.subs.asked(at, pid.get(), now),
-            _ => self.flights.set(pid.get(), Flight::Free),
-        }
-        put
-    }
-
     fn put_rerelease(&mut self, now: Instant, tx: &mut [u8]) -> Put {
         while let Some(key) = self.sending.rerelease {
             let Some(meta) = self.store.meta(key) else { break };
@@ -275,7 +243,7 @@ impl<S: Store> Session<'_, S> {
     }
 }
 
-fn written(result: Result<usize, EncodeError>) -> Put {
+pub(super) fn written(result: Result<usize, EncodeError>) -> Put {
     match result {
         Ok(n) => Put::Written(n),
         // Sizes were checked when the operation was accepted, so it is only a matter of room.

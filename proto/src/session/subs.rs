@@ -57,23 +57,29 @@ impl<'m> Subs<'m> {
 
     /// Adds the filter or changes the one there. Gives the tag of an operation this one
     /// overtakes; `None` if there is no room.
-    pub(super) fn want(&mut self, s: &Subscription<'_>) -> Option<Tag> {
-        let overtaken = match self.position(s.filter.as_str()) {
-            Some(at) => self.take(at).map_or(Tag::NONE, |old| pending_tag(&old)),
-            None => Tag::NONE,
-        };
+    pub(super) fn want(&mut self, s: &Subscription<'_>, props: &[u8]) -> Option<Tag> {
         let sub = Sub { tag: s.tag, id: s.id, options: s.options, ..Sub::default() };
-        self.add(sub, s.filter.as_str(), s.props.raw()).then_some(overtaken)
+        self.replace(sub, s.filter.as_str(), props)
     }
 
     /// Marks the filter as no longer wanted. As [`want`](Self::want).
     pub(super) fn unwant(&mut self, filter: &str, tag: Tag) -> Option<Tag> {
-        let overtaken = match self.position(filter) {
-            Some(at) => self.take(at).map_or(Tag::NONE, |old| pending_tag(&old)),
-            None => Tag::NONE,
-        };
         let sub = Sub { tag, state: SubState::Unwanted, ..Sub::default() };
-        self.add(sub, filter, &[]).then_some(overtaken)
+        self.replace(sub, filter, &[])
+    }
+
+    /// Puts an entry in place of the one on the same filter, if there is one. Changes nothing if
+    /// there is no room.
+    fn replace(&mut self, sub: Sub, filter: &str, props: &[u8]) -> Option<Tag> {
+        let old = self.position(filter);
+        let freed = old.and_then(|at| self.get(at)).map_or(0, |s| s.filter.len() + s.props.len());
+        if self.entries.is_full() && old.is_none()
+            || filter.len() + props.len() > self.texts.room() + freed
+        {
+            return None;
+        }
+        let overtaken = old.and_then(|at| self.take(at)).map_or(Tag::NONE, |old| pending_tag(&old));
+        self.add(sub, filter, props).then_some(overtaken)
     }
 
     fn add(&mut self, mut sub: Sub, filter: &str, props: &[u8]) -> bool {
