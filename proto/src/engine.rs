@@ -340,7 +340,7 @@ pub trait Engine {
 
     /// Leaves: what is in hand is sent, then DISCONNECT, then the pipe is closed. Messages not
     /// yet acknowledged stay in the store.
-    fn close(&mut self, now: Instant, disconnect: Disconnect<'static>);
+    fn close(&mut self, now: Instant, disconnect: Disconnect<'_>);
 
     /// Drops the connection at once and makes a new one, without waiting.
     fn reconnect(&mut self, now: Instant);

@@ -8,16 +8,17 @@ use std::time::Duration;
 use everlink_link::{Link, TcpLink};
 use everlink_proto::engine::{Engine, Fault, Refused, WhenFull};
 use everlink_proto::session::{Limits, Stats};
-use everlink_proto::wire::{Disconnect, Properties, QoS, ReasonCode, Version};
+use everlink_proto::wire::{Disconnect, Properties, Property, QoS, ReasonCode, Version};
 use tokio::sync::watch;
 
 use super::builder::Builder;
 use super::clock::TokioClock;
-use super::connect::{Credentials, Will};
+use super::connect::{Credentials, Will, seconds};
 use super::publish::Publish;
 use super::shared::{BrokerInfo, DriverShare, Shared};
 use super::state::{Latency, State};
 use super::subscribe::Subscribe;
+use super::waiters::Ack;
 use crate::driver::Finished;
 
 /// A handle to an MQTT client. Cheap to clone; all clones are the same client.
@@ -88,6 +89,11 @@ impl Client {
     /// of a subscription in this process.
     pub fn lost(&self) -> u64 {
         self.shared.look(|_, front| front.streams.lost_by_all() + front.streams.unrouted)
+    }
+
+    /// The answer to the message that was last rejected.
+    pub fn last_rejection(&self) -> Option<Ack> {
+        self.shared.look(|_, front| front.rejection.clone())
     }
 
     /// What the broker of the present or last connection offers.
@@ -176,6 +182,19 @@ impl Client {
     /// again. Returns at once; the future of the driver says when it is done.
     pub fn close(&self) {
         self.leave(ReasonCode::SUCCESS);
+    }
+
+    /// As [`close`](Self::close), and changes how long the broker keeps the session, in whole
+    /// seconds (MQTT 5; with 3.1.1 as `close`). A session that was to end with the connection
+    /// cannot be prolonged; then this is as `close`.
+    pub fn close_expiring(&self, session_expiry: Duration) {
+        let list = [Property::SessionExpiryInterval(seconds(session_expiry))];
+        self.shared.change(|engine, _, now| {
+            // [MQTT-3.14.2-2] zero in CONNECT, anything else in DISCONNECT is an error.
+            let ends = engine.limits().session_expiry == 0;
+            let props = if ends { Properties::EMPTY } else { Properties::from_list(&list) };
+            engine.close(now, Disconnect { reason: ReasonCode::SUCCESS, props });
+        });
     }
 
     /// As [`close`](Self::close), but the broker publishes the will (MQTT 5; with 3.1.1 as `close`).

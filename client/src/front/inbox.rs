@@ -13,7 +13,7 @@ use super::connect::{ConnectOptions, push};
 use super::shared::{BrokerInfo, Shared};
 use super::state::Latency;
 use super::streams::{Streams, filter_of};
-use super::waiters::{Outcome, Waiters};
+use super::waiters::{Ack, Outcome, Waiters};
 
 #[derive(Debug, Default)]
 pub(crate) struct Front {
@@ -24,6 +24,8 @@ pub(crate) struct Front {
     pub(crate) auth_reply: Vec<u8>,
     pub(crate) info: Option<BrokerInfo>,
     pub(crate) latency: Latency,
+    /// The last message the broker would not take.
+    pub(crate) rejection: Option<Ack>,
     pub(crate) redirect: Option<(String, bool)>,
     pub(crate) follow_redirects: bool,
     pub(crate) pongs: u64,
@@ -92,7 +94,12 @@ impl Inbox for Front {
     fn done(&mut self, tag: Tag, outcome: EngineOutcome<'_>) {
         match filter_of(tag) {
             Some(filter) => self.streams.answered(filter, outcome, &mut self.wakes),
-            None => self.wakes.extend(self.waiters.done(tag, || Outcome::from(outcome))),
+            None => {
+                if let EngineOutcome::Rejected(reason, props) = outcome {
+                    self.rejection = Some(Ack::new(reason, props));
+                }
+                self.wakes.extend(self.waiters.done(tag, || Outcome::from(outcome)));
+            }
         }
     }
 

@@ -22,6 +22,7 @@ pub struct Message {
     pub retain: bool,
     /// Whether the broker says it may have sent it before.
     pub dup: bool,
+    sequence: u64,
     properties: Option<Box<MessageProperties>>,
     pub(crate) receipt: Option<(Receipt, Weak<Shared>)>,
 }
@@ -57,9 +58,10 @@ static NO_PROPERTIES: MessageProperties = MessageProperties {
 };
 
 impl Message {
-    pub(crate) fn new(topic: Arc<str>, incoming: &Incoming<'_>) -> Self {
+    pub(crate) fn new(topic: Arc<str>, sequence: u64, incoming: &Incoming<'_>) -> Self {
         Self {
             topic,
+            sequence,
             payload: Bytes::copy_from_slice(incoming.payload),
             qos: incoming.qos,
             retain: incoming.retain,
@@ -67,6 +69,12 @@ impl Message {
             properties: MessageProperties::of(&incoming.props),
             receipt: None,
         }
+    }
+
+    /// Counts the messages this client took in: tells in which order those of several streams
+    /// came, and is the same in all streams that got the same message.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// MQTT 5 properties.

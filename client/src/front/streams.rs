@@ -47,6 +47,8 @@ pub(crate) struct Streams {
     limbo: VecDeque<Message>,
     topic: Option<Arc<str>>,
     busy_since: Option<Instant>,
+    /// Messages taken in.
+    taken: u64,
     /// Messages nobody in this process subscribed to, dropped.
     pub(crate) unrouted: u64,
     /// Messages beyond a channel's capacity the broker may still have under way.
@@ -261,7 +263,8 @@ impl Streams {
             Verdict::Busy
         } else {
             self.busy_since = None;
-            let message = Message::new(self.topic(incoming.topic), incoming);
+            self.taken += 1;
+            let message = Message::new(self.topic(incoming.topic), self.taken, incoming);
             if matched.is_empty() {
                 self.keep_in_limbo(message);
                 Verdict::Taken

@@ -129,6 +129,33 @@ impl<'a> IntoFuture for Subscribe<'a> {
     }
 }
 
+impl Client {
+    /// Ends a subscription of the session that no stream stands for, made by an earlier run, and
+    /// waits for the broker's answer. (Streams unsubscribe when they are dropped.) Cancel-safe: it
+    /// is unsubscribed in any case.
+    ///
+    /// # Errors
+    /// An invalid filter; [`SubscribeError::Rejected`] if the broker refused;
+    /// [`SubscribeError::Closed`] if there is no answer, because the client was closed or somebody
+    /// subscribes to the same filter.
+    pub async fn unsubscribe(&self, filter: &str) -> Result<Ack, SubscribeError> {
+        let filter = TopicFilter::new(filter)?;
+        let tag = self.shared.change(|engine, front, now| {
+            let tag = front.waiters.add();
+            let result = engine.unsubscribe(now, filter, tag, front);
+            result.map(|()| tag).inspect_err(|_| front.waiters.release(tag))
+        })?;
+        let waiting = Leaving { shared: &self.shared, tag };
+        let outcome =
+            poll_fn(|cx| waiting.shared.look(|_, front| front.waiters.poll(tag, cx))).await;
+        match outcome.into_result() {
+            Ok(ack) => Ok(ack),
+            Err(super::NotDelivered::Rejected(ack)) => Err(SubscribeError::Rejected(ack)),
+            Err(_) => Err(SubscribeError::Closed),
+        }
+    }
+}
+
 /// A stream of the messages of one Topic Filter. Dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Subscription {

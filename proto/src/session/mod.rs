@@ -271,7 +271,7 @@ impl<S: Store> Engine for Session<'_, S> {
         }
     }
 
-    fn close(&mut self, now: Instant, disconnect: Disconnect<'static>) {
+    fn close(&mut self, now: Instant, disconnect: Disconnect<'_>) {
         self.closed = true;
         self.start_leaving(now, disconnect);
     }

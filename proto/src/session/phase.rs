@@ -124,7 +124,7 @@ impl<S: Store> Session<'_, S> {
         self.received.connection_lost();
     }
 
-    pub(super) fn start_leaving(&mut self, now: Instant, disconnect: Disconnect<'static>) {
+    pub(super) fn start_leaving(&mut self, now: Instant, disconnect: Disconnect<'_>) {
         match self.phase {
             Phase::Idle => self.event(Event::Closed),
             Phase::Up if self.cut.is_none() => {

@@ -70,7 +70,7 @@ struct Bad(Output);
 
 impl Engine for Bad {
     fn open(&mut self, _: Instant) {}
-    fn close(&mut self, _: Instant, _: Disconnect<'static>) {}
+    fn close(&mut self, _: Instant, _: Disconnect<'_>) {}
     fn reconnect(&mut self, _: Instant) {}
     fn handle(&mut self, _: Instant, _: Input<'_>, _: &mut impl Inbox) -> Handled {
         Handled::Done
