@@ -1,5 +1,48 @@
-//! Under construction.
+//! The `everlink` command.
+//!
+//! [`args`] says what may be typed, [`publish`] and [`subscribe`] do it. Every way to end is an
+//! [`exit::Exit`].
+#![forbid(unsafe_code)]
 
+mod args;
+mod connect;
 mod demo;
+mod exit;
+mod identity;
+mod notice;
+mod output;
+mod publish;
+mod secret;
+mod signals;
+mod subscribe;
+mod usage;
 
-fn main() {}
+use clap::{Parser, Subcommand};
+
+/// MQTT that survives the real world
+#[derive(Parser)]
+#[command(name = "everlink", version, disable_help_subcommand = true)]
+#[command(after_help = "Each command explains itself: everlink pub --help")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Publish messages, and wait until the broker has them
+    Pub(Box<args::PubArgs>),
+    /// Subscribe, and print what arrives
+    Sub(Box<args::SubArgs>),
+}
+
+fn main() {
+    let arguments = secret::hidden_arguments();
+    let exit = match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Pub(args) }) => exit::run(publish::run(*args)),
+        Ok(Cli { command: Command::Sub(args) }) => exit::run(subscribe::run(*args)),
+        Err(error) => usage::explain(&error),
+    };
+    // Not by returning: a thread may still wait for a line from a terminal.
+    std::process::exit(exit.code());
+}

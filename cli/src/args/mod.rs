@@ -1,0 +1,12 @@
+//! What may be typed. The letters are those of mosquitto's clients.
+
+mod connection;
+mod property;
+mod publish;
+mod subscribe;
+mod values;
+
+pub(crate) use connection::ConnectionArgs;
+pub(crate) use property::{OwnedProperty, Packet, Properties};
+pub(crate) use publish::{PubArgs, Source};
+pub(crate) use subscribe::SubArgs;

@@ -1,0 +1,350 @@
+//! From flags to a client, and out again: one connection as every command uses it.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::time::Duration;
+
+use everlink::{
+    Authenticator, Builder, Cause, Client, Credentials, Driver, Fault, FirstConnect, Step, Stopped,
+    Version, Will,
+};
+use everlink_link::tcp::TcpOptions;
+use everlink_link::{Endpoint, Url};
+use tokio::task::JoinHandle;
+
+use crate::args::{ConnectionArgs, OwnedProperty, Packet};
+use crate::exit::Failure;
+use crate::secret::{self, Secret};
+
+/// How long taking leave may take.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// What a command wants of its connection.
+#[derive(Debug)]
+pub(crate) struct Wish<'a> {
+    /// Name of the command.
+    pub(crate) command: &'a str,
+    /// Topics and filters, which tell one kept session from another.
+    pub(crate) topics: &'a [String],
+    /// Whether promises depend on a session that outlives a connection.
+    pub(crate) needs_session: bool,
+    /// Whether the broker may be away at the start.
+    pub(crate) patient: bool,
+}
+
+/// Broker and credentials, from `-h` and `-p` or from `-L`.
+#[derive(Debug)]
+pub(crate) struct Target {
+    endpoint: Endpoint,
+    user: Option<String>,
+    password: Option<Secret>,
+    /// What the URL says behind the host.
+    pub(crate) topic: Option<String>,
+}
+
+impl Target {
+    /// Reads the flags.
+    pub(crate) fn of(args: &ConnectionArgs) -> Result<Self, Failure> {
+        let Some(url) = &args.url else {
+            let endpoint = Endpoint::new(&args.host, args.port)
+                .map_err(|e| Failure::usage(format!("-h: {e}")))?;
+            return Ok(Self { endpoint, user: None, password: None, topic: None });
+        };
+        let url: Url = url.parse().map_err(|e| Failure::usage(format!("-L: {e}")))?;
+        Ok(Self {
+            endpoint: url.endpoint,
+            user: url.user,
+            password: url.password.map(Secret),
+            topic: Some(url.path).filter(|path| !path.is_empty()),
+        })
+    }
+
+    fn credentials(&self, args: &ConnectionArgs) -> Result<Credentials, Failure> {
+        let from_file = args.password_file.as_deref().map(read_password).transpose()?;
+        let given = args.password.clone().or(from_file).or_else(|| self.password.clone());
+        let username = args.username.clone().or_else(|| self.user.clone());
+        let password = given.or_else(|| {
+            // For whoever has a name: one variable may serve several brokers, some of them open.
+            let variable = std::env::var_os(secret::PASSWORD).filter(|_| username.is_some());
+            variable.map(|p| Secret(p.into_vec()))
+        });
+        if args.version == Version::V311 && username.is_none() && password.is_some() {
+            return Err(Failure::usage("MQTT 3.1.1 has a password only with a user name (-u)"));
+        }
+        Ok(Credentials { username, password: password.map(|p| p.0) })
+    }
+}
+
+fn read_password(path: &Path) -> Result<Secret, Failure> {
+    let mut bytes = std::fs::read(path)
+        .map_err(|e| Failure::usage(format!("--password-file {}: {e}", path.display())))?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        bytes.pop_if(|b| *b == b'\r');
+    }
+    Ok(Secret(bytes))
+}
+
+/// A running client.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    driver: JoinHandle<Stopped>,
+    /// For messages: the broker's address.
+    broker: String,
+    /// MQTT 5: how long the broker keeps the session from now on, if DISCONNECT is to say so.
+    expires: Option<Duration>,
+    /// Whether a refusal that only a person can mend ends the command, if it is the first answer.
+    gives_up: bool,
+    over: Option<Fault>,
+}
+
+impl Connection {
+    /// Builds the client and lets it connect.
+    pub(crate) fn open(
+        args: &ConnectionArgs,
+        target: &Target,
+        wish: &Wish<'_>,
+        shape: impl FnOnce(Builder) -> Builder,
+    ) -> Result<Self, Failure> {
+        let broker = target.endpoint.to_string();
+        let (builder, expires) = builder(args, target, wish)?;
+        let (client, driver): (Client, Driver) =
+            shape(builder).build().map_err(|e| Failure::usage(e.to_string()))?;
+        Ok(Self {
+            client,
+            driver: tokio::spawn(driver.run()),
+            broker,
+            expires,
+            gives_up: args.first_connect.is_none(),
+            over: None,
+        })
+    }
+
+    /// Waits until there is no hope of a connection. Cancel-safe.
+    pub(crate) async fn failed(&mut self) -> Failure {
+        let fault = match self.over {
+            Some(fault) => fault,
+            None => self.fault().await,
+        };
+        self.over = Some(fault);
+        let line = format!("{}: {fault}", self.broker);
+        match fault.cause {
+            Cause::RefusedByBroker(_) | Cause::DisconnectedByBroker(_) => {
+                Failure::refused(match self.words() {
+                    Some(words) => format!("{line} ({words})"),
+                    None => line,
+                })
+            }
+            _ => Failure::not_done(line),
+        }
+    }
+
+    async fn fault(&mut self) -> Fault {
+        let client = &self.client;
+        let refusal = async {
+            if !self.gives_up {
+                return std::future::pending().await;
+            }
+            let mut states = client.watch();
+            loop {
+                let state = *states.borrow_and_update();
+                if let Some(fault) = state.fault.filter(|f| f.cause.is_permanent())
+                    && client.stats().connections == 0
+                {
+                    return fault;
+                }
+                if states.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
+        tokio::select! {
+            fault = refusal => fault,
+            // Nobody closes the client while this is awaited.
+            stopped = &mut self.driver => match stopped {
+                Ok(Stopped { fault: Some(fault), .. }) => fault,
+                Ok(_) | Err(_) => Fault::new(Step::Closing, Cause::Requested),
+            },
+        }
+    }
+
+    /// The broker's own words about its last refusal.
+    fn words(&self) -> Option<String> {
+        self.client.broker_info()?.reason_string
+    }
+
+    /// Leaves politely; `hasty` allows only a moment for that.
+    pub(crate) async fn leave(self, hasty: bool) {
+        match self.expires {
+            Some(after) => self.client.close_expiring(after),
+            None => self.client.close(),
+        }
+        if !self.driver.is_finished() {
+            let limit = if hasty { Duration::from_millis(300) } else { LEAVE };
+            let _ = tokio::time::timeout(limit, self.driver).await;
+        }
+    }
+}
+
+fn builder(
+    args: &ConnectionArgs,
+    target: &Target,
+    wish: &Wish<'_>,
+) -> Result<(Builder, Option<Duration>), Failure> {
+    if args.version == Version::V311 {
+        if !args.properties.is_empty() {
+            return Err(Failure::usage("-D: MQTT 3.1.1 has no properties"));
+        }
+        if args.session_expiry.is_some() {
+            return Err(Failure::usage("-x: MQTT 3.1.1 has no session expiry"));
+        }
+    }
+    let first = args.first_connect.unwrap_or(match wish.patient {
+        true => FirstConnect::Forever,
+        false => FirstConnect::Fail,
+    });
+    let mut tcp = TcpOptions::default();
+    tcp.local_address = args.bind;
+    let mut builder = Client::builder(format!("mqtt://{}", target.endpoint))
+        .version(args.version)
+        .credentials(target.credentials(args)?)
+        .keep_alive(args.keepalive)
+        .response_time(args.response_time)
+        .adaptive(args.adaptive)
+        .first_connect(first)
+        .tcp(tcp);
+    if let Some(interval) = args.ping_interval {
+        builder = builder.ping_interval(interval);
+    }
+    if let Some(will) = will(args)? {
+        builder = builder.will(will);
+    }
+    builder = connect_properties(builder, args)?;
+    session(builder, args, target, wish)
+}
+
+/// How the session begins, how long the broker keeps it, and how it ends.
+fn session(
+    mut builder: Builder,
+    args: &ConnectionArgs,
+    target: &Target,
+    wish: &Wish<'_>,
+) -> Result<(Builder, Option<Duration>), Failure> {
+    let id = match (&args.id, &args.id_prefix) {
+        (Some(id), _) => id.clone(),
+        (None, Some(prefix)) => format!("{prefix}{}", std::process::id()),
+        (None, None) if args.keep_session => {
+            let endpoint = target.endpoint.to_string();
+            let parts = std::iter::once(endpoint.as_str());
+            let parts: Vec<&str> = parts.chain(wish.topics.iter().map(String::as_str)).collect();
+            crate::identity::derived(wish.command, &parts)?
+        }
+        (None, None) => String::new(),
+    };
+    builder = builder.client_id(id);
+    let expiry = expiry(args)?;
+    let at_end = args.properties.of(Packet::Disconnect).find_map(|p| match p {
+        OwnedProperty::SessionExpiryInterval(seconds) => Some(*seconds),
+        _ => None,
+    });
+    let kept = args.keep_session || expiry.is_some_and(|seconds| seconds > 0);
+    if at_end.is_some_and(|seconds| seconds > 0) && !kept {
+        // [MQTT-3.1.2-24] what was to end with the connection cannot be prolonged.
+        return Err(Failure::usage("-D disconnect session-expiry-interval needs -c or -x"));
+    }
+    let seconds = |s: u32| Duration::from_secs(s.into());
+    if kept {
+        let expiry = expiry.unwrap_or(u32::MAX);
+        builder = builder.clean_start(!args.keep_session).session_expiry(seconds(expiry));
+        return Ok((builder.ephemeral(false), at_end.map(seconds)));
+    }
+    builder = match (wish.needs_session, args.version) {
+        // What an outage must not end is to end when we leave, even with messages still held:
+        // nobody comes back for them.
+        (true, Version::V5) => return Ok((builder.ephemeral(true), Some(Duration::ZERO))),
+        (true, Version::V311) => builder.ephemeral(true),
+        (false, Version::V5) => builder.session_expiry(Duration::ZERO),
+        (false, Version::V311) => builder.clean_reconnect(true),
+    };
+    Ok((builder, None))
+}
+
+/// The Session Expiry Interval asked for, in one way or the other.
+fn expiry(args: &ConnectionArgs) -> Result<Option<u32>, Failure> {
+    let property = args.properties.of(Packet::Connect).find_map(|p| match p {
+        OwnedProperty::SessionExpiryInterval(seconds) => Some(*seconds),
+        _ => None,
+    });
+    if property.is_some() && args.session_expiry.is_some() {
+        return Err(Failure::usage("-x and -D connect session-expiry-interval say the same"));
+    }
+    Ok(args.session_expiry.or(property))
+}
+
+fn connect_properties(mut builder: Builder, args: &ConnectionArgs) -> Result<Builder, Failure> {
+    use OwnedProperty as P;
+    let (mut method, mut data) = (None, None);
+    for property in args.properties.of(Packet::Connect) {
+        builder = match property {
+            P::ReceiveMaximum(messages) => builder.receive_maximum(*messages),
+            P::MaximumPacketSize(bytes) => builder.maximum_packet_size(*bytes),
+            P::TopicAliasMaximum(aliases) => builder.topic_aliases(32, *aliases),
+            P::RequestResponseInformation(true) => builder.request_response_information(),
+            P::RequestProblemInformation(false) => builder.no_problem_information(),
+            P::UserProperty(name, value) => builder.user_property(name, value),
+            P::AuthenticationMethod(name) => {
+                method = Some(name.clone());
+                builder
+            }
+            P::AuthenticationData(bytes) => {
+                data = Some(bytes.clone());
+                builder
+            }
+            // The rest is the default, or the session's business.
+            _ => builder,
+        };
+    }
+    match (method, data) {
+        (Some(method), data) => Ok(builder.authenticator(OneStep { method, data })),
+        (None, Some(_)) => Err(Failure::usage("-D: authentication-data needs a method")),
+        (None, None) => Ok(builder),
+    }
+}
+
+/// An authentication that has nothing to say beyond CONNECT.
+#[derive(Debug)]
+struct OneStep {
+    method: String,
+    data: Option<Secret>,
+}
+
+impl Authenticator for OneStep {
+    fn method(&self) -> &str {
+        &self.method
+    }
+
+    fn start(&mut self) -> Vec<u8> {
+        self.data.as_ref().map_or_else(Vec::new, |d| d.0.clone())
+    }
+
+    fn challenge(&mut self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+fn will(args: &ConnectionArgs) -> Result<Option<Will>, Failure> {
+    let Some(topic) = &args.will_topic else {
+        if args.properties.of(Packet::Will).next().is_some() {
+            return Err(Failure::usage("-D will: there is no --will-topic"));
+        }
+        return Ok(None);
+    };
+    let payload = args.will_payload.clone().unwrap_or_default().into_vec();
+    let will = Will::new(topic, payload)
+        .map_err(|e| Failure::usage(format!("--will-topic: {e}")))?
+        .qos(args.will_qos)
+        .retain(args.will_retain);
+    let properties = args.properties.of(Packet::Will);
+    Ok(Some(properties.fold(will, |will, p| will.property(p.borrow()))))
+}

@@ -1,0 +1,94 @@
+//! How the command ends.
+
+use std::future::Future;
+
+/// The exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All was delivered; all was received.
+    Done,
+    /// Wrong flags, or a file that cannot be read.
+    Usage,
+    /// The broker refused the connection, a message or a subscription.
+    Refused,
+    /// The broker could not be reached, or not everything was done in time.
+    NotDone,
+}
+
+impl Exit {
+    /// What the shell sees.
+    pub(crate) fn code(self) -> i32 {
+        match self {
+            Self::Done => 0,
+            Self::Usage => 1,
+            Self::Refused => 2,
+            Self::NotDone => 3,
+        }
+    }
+}
+
+/// For `after_help`.
+pub(crate) const CODES: &str = "Exit codes:
+  0  all delivered, or as much received as was asked for
+  1  usage: a flag or file is wrong
+  2  refused by the broker: the connection, a message or a subscription
+  3  not all delivered or received in time, or the broker could not be reached";
+
+/// Why the command fails: an exit code and one line.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// A mistake on the command line.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+
+    /// The broker said no.
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, message: message.into() }
+    }
+
+    /// It did not work out.
+    pub(crate) fn not_done(message: impl Into<String>) -> Self {
+        Self { exit: Exit::NotDone, message: message.into() }
+    }
+}
+
+/// Says one line on standard error. That it may be closed is nobody's concern.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "everlink: {line}");
+}
+
+/// With `-d`: tells on standard error what the client does.
+pub(crate) fn explain_yourself(debug: bool) {
+    if debug {
+        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let stderr = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours);
+        // Fails if there is one already, which is as good.
+        let _ = stderr.with_max_level(tracing::Level::DEBUG).with_target(false).try_init();
+    }
+}
+
+/// Runs a command on one thread: one connection is never short of CPU, and the order of what is
+/// printed is the order in which it happened.
+pub(crate) fn run(command: impl Future<Output = Result<Exit, Failure>>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(format_args!("cannot start: {error}"));
+            return Exit::NotDone;
+        }
+    };
+    let result = runtime.block_on(command);
+    // Standard output may be stuck for ever.
+    runtime.shutdown_background();
+    result.unwrap_or_else(|failure| {
+        say(&failure.message);
+        failure.exit
+    })
+}

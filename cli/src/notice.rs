@@ -1,0 +1,157 @@
+//! Changes of the connection, in words and as JSON.
+
+use std::time::Duration;
+
+use everlink::{Client, Fault, State, Step};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::exit::say;
+
+/// The connection came up or went down.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Change {
+    Up { resumed: bool, after: Option<Duration> },
+    Down { fault: Fault, next: Option<Instant> },
+}
+
+/// Follows the state of a client.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    states: watch::Receiver<State>,
+    last: Option<State>,
+    down_since: Option<Instant>,
+}
+
+impl Changes {
+    /// From now on.
+    pub(crate) fn of(client: &Client) -> Self {
+        Self { states: client.watch(), last: None, down_since: None }
+    }
+
+    /// The next change. Cancel-safe. Pending for ever once the client is gone.
+    pub(crate) async fn next(&mut self) -> Change {
+        loop {
+            let state = *self.states.borrow_and_update();
+            if let Some(change) = self.judge(state) {
+                return change;
+            }
+            if self.states.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// A change not yet told, if there is one.
+    pub(crate) fn last(&mut self) -> Option<Change> {
+        let state = *self.states.borrow_and_update();
+        self.judge(state)
+    }
+
+    fn judge(&mut self, state: State) -> Option<Change> {
+        let news =
+            self.last.is_none_or(|last| (last.step, last.since) != (state.step, state.since));
+        self.last = Some(state);
+        match (state.step, state.fault) {
+            (Step::Up, _) if news => {
+                let after = self.down_since.take().map(|since| state.since - since);
+                Some(Change::Up { resumed: state.resumed, after })
+            }
+            (Step::Backoff | Step::Idle, Some(fault)) if news => {
+                self.down_since.get_or_insert(state.since);
+                Some(Change::Down { fault, next: state.next_attempt })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Puts changes into words, without saying the same again at each attempt.
+#[derive(Debug, Default)]
+struct Narrator {
+    told: Option<Fault>,
+    was_up: bool,
+}
+
+impl Narrator {
+    /// A line worth telling, if the change is one.
+    fn line(&mut self, change: &Change) -> Option<String> {
+        match change {
+            Change::Up { after, resumed } => {
+                let again = std::mem::replace(&mut self.was_up, true);
+                let told = self.told.take().is_some();
+                let session = match resumed {
+                    true => "session resumed",
+                    false => "new session",
+                };
+                let after = after.unwrap_or_default().as_secs_f32();
+                let again = if again { "connected again" } else { "connected" };
+                told.then(|| format!("{again} after {after:.1} s, {session}"))
+            }
+            // The last word, which the failure itself repeats.
+            Change::Down { next: None, .. } => None,
+            Change::Down { fault, .. } if self.told == Some(*fault) => None,
+            Change::Down { fault, .. } => {
+                let first = self.told.replace(*fault).is_none();
+                Some(match (first, self.was_up) {
+                    (true, true) => format!("connection lost ({fault}), trying again"),
+                    (true, false) => format!("cannot connect ({fault}), trying again"),
+                    (false, _) => format!("still trying ({fault})"),
+                })
+            }
+        }
+    }
+}
+
+/// A task that tells every change on standard error, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Narration(JoinHandle<()>);
+
+impl Narration {
+    /// From now on.
+    pub(crate) fn of(client: &Client) -> Self {
+        let mut changes = Changes::of(client);
+        let mut narrator = Narrator::default();
+        Self(tokio::spawn(async move {
+            loop {
+                if let Some(line) = narrator.line(&changes.next().await) {
+                    say(line);
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Narration {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A change as a line of JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangeLine {
+    state: &'static str,
+    stage: &'static str,
+    fault: Option<String>,
+    next_attempt_ms: Option<u64>,
+}
+
+impl From<&Change> for ChangeLine {
+    fn from(change: &Change) -> Self {
+        match change {
+            Change::Up { .. } => {
+                Self { state: "up", stage: Step::Up.name(), fault: None, next_attempt_ms: None }
+            }
+            Change::Down { fault, next } => Self {
+                state: "down",
+                stage: fault.step.name(),
+                fault: Some(fault.cause.to_string()),
+                next_attempt_ms: next
+                    .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64),
+            },
+        }
+    }
+}

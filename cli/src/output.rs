@@ -1,0 +1,36 @@
+//! Standard output that never holds up the connection.
+
+use std::io::{self, Write};
+
+/// Standard output. A slow or stuck reader delays only whoever awaits [`Output::write`].
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    closed: bool,
+}
+
+impl Output {
+    /// An output that takes nothing any more.
+    pub(crate) fn stuck() -> Self {
+        Self { closed: true }
+    }
+
+    /// Writes all of `bytes` and flushes, off the connection's thread; gives the emptied buffer back.
+    ///
+    /// # Errors
+    /// Once nobody reads any more, at once and for ever.
+    pub(crate) async fn write(&mut self, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        if self.closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&bytes)?;
+            stdout.flush()?;
+            bytes.clear();
+            Ok(bytes)
+        });
+        let result = written.await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        self.closed = result.is_err();
+        result
+    }
+}

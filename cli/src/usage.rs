@@ -1,0 +1,54 @@
+//! Mistakes on the command line, in one line.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::exit::{Exit, say};
+
+/// Flags of mosquitto's clients that belong to TLS, which this build does not have.
+const TLS: [&str; 12] = [
+    "--cafile",
+    "--capath",
+    "--cert",
+    "--key",
+    "--keyform",
+    "--ciphers",
+    "--insecure",
+    "--psk",
+    "--psk-identity",
+    "--tls-alpn",
+    "--tls-version",
+    "--tls-use-os-certs",
+];
+
+/// Prints help and version where they were asked for, and one line about a mistake.
+pub(crate) fn explain(error: &clap::Error) -> Exit {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A closed pipe is no failure: the reader has seen enough.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return Exit::Usage;
+    }
+    say(one_line(error));
+    Exit::Usage
+}
+
+fn one_line(error: &clap::Error) -> String {
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    {
+        let name = flag.split('=').next().unwrap_or(flag);
+        if TLS.contains(&name) || name == "--store" {
+            let what = if name == "--store" { "a store on disk" } else { "TLS" };
+            return format!("{name}: {what} is not in this build");
+        }
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    // Up to the first empty line is the mistake; behind it are tips and usage.
+    let mistake = text.split("\n\n").next().unwrap_or(text);
+    let words: Vec<&str> = mistake.split_whitespace().collect();
+    format!("{} (--help shows the flags)", words.join(" "))
+}
