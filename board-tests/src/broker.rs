@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use crate::dir::TempDir;
 use crate::process::{Process, path_with_sbin};
 
-/// A mosquitto on a free port of loopback. It saves its sessions at every change, so they survive
-/// [`Broker::kill`]. Dropping it ends it.
+/// A mosquitto on a free port of loopback. Its sessions survive [`Broker::stop`], and
+/// [`Broker::kill`] as far as they were saved: mosquitto saves after it acknowledges, so what it had
+/// acknowledged in its last moments is lost. Dropping it kills it.
 #[derive(Debug)]
 pub struct Broker {
     // Before the directory, so that it is gone before its files.
@@ -65,9 +67,37 @@ log_type all
         self.port
     }
 
-    /// Kills it as `kill -9` does.
+    /// Kills it as `kill -9` does. Harmless when it does not run.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Asks it to end: it saves everything first.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop(&mut self) {
+        self.running().signal("TERM");
+        let process = self.process.as_mut().expect("it runs");
+        let ended = process.child().wait();
+        assert!(ended.is_ok(), "mosquitto cannot be waited for");
+        self.process = None;
+    }
+
+    /// Has it save everything now, and waits until that is done.
+    ///
+    /// # Panics
+    /// When it does not run or takes more than 10 seconds.
+    pub fn save(&self) {
+        // It writes a new file and moves that over the old one.
+        let saved = || fs::metadata(self.dir.join("mosquitto.db")).ok().map(|file| file.ino());
+        let before = saved();
+        self.running().signal("USR1");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while saved().is_none() || saved() == before {
+            assert!(Instant::now() < deadline, "mosquitto does not save; log:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Starts it again on the same port, with the sessions it had saved. One that runs is killed.

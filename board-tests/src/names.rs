@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::board::Board;
 use crate::dir::TempDir;
 
 /// Answers the board's questions for names. One board to one server.
@@ -31,8 +32,6 @@ struct State {
 impl NameServer {
     /// Where the board finds it.
     pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 53);
-    /// Locally administered, after slirp's own pattern.
-    const STATION: [u8; 6] = [0x52, 0x55, 10, 0, 2, 53];
 
     /// Starts a server that knows no name.
     ///
@@ -88,9 +87,15 @@ fn serve(socket: &UnixDatagram, board: &Path, state: &Mutex<State>) {
     let mut frame = [0; 2048];
     while let Ok(length) = socket.recv(&mut frame) {
         let frame = &frame[..length];
-        if let Some(reply) = arp_reply(frame).or_else(|| dns_reply(frame, state)) {
-            // A board that is gone asks again when it is back.
-            let _ = socket.send_to(&reply, board);
+        // A board that is gone asks again when it is back.
+        let send = |reply: Vec<u8>| drop(socket.send_to(&reply, board));
+        if asks_for_server(frame) {
+            send(arp_reply(frame, NameServer::ADDRESS));
+            // smoltcp asks for one neighbour a second; so that it need not wait to ask for the host,
+            // it is told unasked.
+            send(arp_reply(frame, Board::HOST));
+        } else if let Some(reply) = dns_reply(frame, state) {
+            send(reply);
         }
     }
 }
@@ -100,24 +105,33 @@ const ARP: [u8; 2] = [0x08, 0x06];
 const IPV4: [u8; 2] = [0x08, 0x00];
 
 fn ethernet(request: &[u8], kind: [u8; 2]) -> Vec<u8> {
-    [&request[6..12], &NameServer::STATION, &kind].concat()
+    [&request[6..12], &station(NameServer::ADDRESS), &kind].concat()
 }
 
-/// Says whose the server's address is.
-fn arp_reply(frame: &[u8]) -> Option<Vec<u8>> {
+/// An ARP request for the server's address.
+fn asks_for_server(frame: &[u8]) -> bool {
     const REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
+    frame.len() >= HEADER + 28
+        && frame[12..14] == ARP
+        && frame[HEADER..HEADER + 8] == REQUEST
+        && frame[HEADER + 24..HEADER + 28] == NameServer::ADDRESS.octets()
+}
+
+/// Answers an ARP request: says where `address` is, whatever was asked for.
+fn arp_reply(request: &[u8], address: Ipv4Addr) -> Vec<u8> {
     const REPLY: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 2];
-    let body = frame.get(HEADER..HEADER + 28)?;
-    let asked = frame[12..14] == ARP && body[..8] == REQUEST;
-    if !asked || body[24..28] != NameServer::ADDRESS.octets() {
-        return None;
-    }
-    let mut reply = ethernet(frame, ARP);
+    let mut reply = ethernet(request, ARP);
     reply.extend(REPLY);
-    reply.extend(NameServer::STATION);
-    reply.extend(NameServer::ADDRESS.octets());
-    reply.extend(&body[8..18]);
-    Some(reply)
+    reply.extend(station(address));
+    reply.extend(address.octets());
+    reply.extend(&request[HEADER + 8..HEADER + 18]);
+    reply
+}
+
+/// Hardware addresses on the board's network follow from the others, as slirp has it.
+fn station(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x52, 0x55, a, b, c, d]
 }
 
 fn dns_reply(frame: &[u8], state: &Mutex<State>) -> Option<Vec<u8>> {

@@ -58,7 +58,7 @@ impl Console {
 ///
 /// - `nic up`, `nic down`: switches the NIC; `nic deaf`, `nic hear`: loses frames, or no more;
 /// - `stats`: logs the counters and the memory;
-/// - `restart`, `deep-sleep MS`, `exit STATUS`, `panic`.
+/// - `restart`, `deep-sleep MS`, `exit STATUS`, `panic`, `fault`.
 pub fn common(line: &str, nic: Option<NicControl>) -> bool {
     let mut words = line.split_ascii_whitespace();
     let (verb, argument) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
@@ -78,6 +78,7 @@ pub fn common(line: &str, nic: Option<NicControl>) -> bool {
             Err(_) => return false,
         },
         ("panic", ..) => panic!("asked for"),
+        ("fault", ..) => cortex_m::asm::udf(),
         _ => return false,
     }
     true

@@ -1,7 +1,7 @@
 //! Shows that the board works: flash, network, time. It greets a TCP echo server on the host.
 //!
 //! Arguments: `port=N` (required), `host=NAME` (default 10.0.2.2, which is the host), `rounds=N`
-//! (100), `idle-ms=N` (0), `flash=FILE`, and those of `net::start`.
+//! (100), `idle-ms=N` (0), `patience-ms=N` (15000), `flash=FILE`, and those of `net::start`.
 #![no_std]
 #![no_main]
 
@@ -18,8 +18,6 @@ use mps2::args::Args;
 use mps2::counters::Counters;
 use mps2::flash::{FileFlash, FlashError, SECTOR, Settings, WORD};
 use mps2::{log, memory, net, semihost};
-
-const PATIENCE: Duration = Duration::from_secs(15);
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -46,14 +44,15 @@ async fn greet(spawner: Spawner, args: Args) -> Result<(), &'static str> {
         log!("flash starts={starts}");
     }
     let (stack, _nic) = net::start(spawner, args).ok_or("no NIC")?;
-    with_timeout(PATIENCE, stack.wait_config_up()).await.map_err(|_| "no address by DHCP")?;
+    let patience = Duration::from_millis(args.parsed("patience-ms", 15_000));
+    with_timeout(patience, stack.wait_config_up()).await.map_err(|_| "no address by DHCP")?;
     let lease = stack.config_v4().ok_or("lease lost")?;
     log!("dhcp address={} us={}", lease.address, Instant::now().as_micros());
 
-    let address = resolve(stack, args.text("host").unwrap_or("10.0.2.2")).await?;
+    let address = resolve(stack, args.text("host").unwrap_or("10.0.2.2"), patience).await?;
     let (mut rx, mut tx) = ([0; 1460], [0; 1460]);
     let mut socket = TcpSocket::new(stack, &mut rx, &mut tx);
-    socket.set_timeout(Some(PATIENCE));
+    socket.set_timeout(Some(patience));
     let start = Instant::now();
     socket.connect((address, args.parsed("port", 0u16))).await.map_err(|_| "connect")?;
     log!("connected us={}", start.elapsed().as_micros());
@@ -66,9 +65,13 @@ async fn greet(spawner: Spawner, args: Args) -> Result<(), &'static str> {
 }
 
 /// Asks the name server unless `host` is an address.
-async fn resolve(stack: Stack<'_>, host: &str) -> Result<IpAddress, &'static str> {
+async fn resolve(
+    stack: Stack<'_>,
+    host: &str,
+    patience: Duration,
+) -> Result<IpAddress, &'static str> {
     let start = Instant::now();
-    let found = with_timeout(PATIENCE, stack.dns_query(host, DnsQueryType::A)).await;
+    let found = with_timeout(patience, stack.dns_query(host, DnsQueryType::A)).await;
     let addresses = found.map_err(|_| "name server silent")?.map_err(|_| "name unknown")?;
     let address = *addresses.first().ok_or("name without address")?;
     log!("dns {host}={address} us={}", start.elapsed().as_micros());

@@ -1,12 +1,13 @@
 //! Does what it is told on the console, to try each part of the board.
 //!
 //! Commands: those of `console::common`, `torture` (writes flash until the power fails; needs
-//! argument `flash=FILE`) and `overflow` (uses up the stack). UART1 echoes. The state of the network
+//! argument `flash=FILE`), `overflow` (uses up the stack) and `wait MS`. UART1 echoes. The state of the network
 //! is logged.
 #![no_std]
 #![no_main]
 
 use embassy_net::Stack;
+use embassy_time::Timer;
 use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
 use mps2::args::Args;
@@ -39,6 +40,11 @@ async fn obey(args: Args, nic: Option<NicControl>) {
     loop {
         let line = console.line().await;
         if console::common(line, nic) {
+            continue;
+        }
+        if let Some(time) = line.strip_prefix("wait ").and_then(|time| time.parse().ok()) {
+            Timer::after_millis(time).await;
+            log!("waited");
             continue;
         }
         match line {
