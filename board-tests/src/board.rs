@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use crate::dir::TempDir;
 use crate::firmware::Firmware;
 use crate::log::{Line, Log};
-use crate::names::NameServer;
 use crate::process::Process;
+use crate::wire::Wire;
 
 /// How a board is to be started.
 #[derive(Debug)]
@@ -41,10 +41,10 @@ impl Setup {
         self.arg("flash", image.display())
     }
 
-    /// Joins `names` to the board's network and makes the board ask it.
-    pub fn names(mut self, names: &NameServer) -> Self {
-        self.network = names.network();
-        self.arg("dns", NameServer::ADDRESS)
+    /// Leads the board's cable through `wire`.
+    pub fn wire(mut self, wire: &Wire) -> Self {
+        self.network = wire.network();
+        self
     }
 
     /// Takes the network away: the board has a NIC, but no cable that leads anywhere.

@@ -1,8 +1,8 @@
 //! Tests of firmware on the emulated board, seen from the host.
 //!
 //! A test builds a program of `firmware/mps2` ([`Firmware`]), starts it in QEMU ([`Board`]), gives it
-//! a peer on loopback ([`Broker`], [`EchoServer`], [`NameServer`]), and then reads its log, sends it
-//! commands, pulls its cable or kills it.
+//! a peer on loopback ([`Broker`], [`EchoServer`]), and then reads its log, sends it
+//! commands, breaks its cable ([`Wire`]) or kills it.
 //!
 //! What is missing on the machine fails the test and says how to install it; nothing is skipped.
 //! Helpers panic with what the board has said so far, since only tests call them.
@@ -12,11 +12,12 @@
 mod board;
 mod broker;
 mod dir;
+mod dns;
 mod echo;
 mod firmware;
 mod log;
-mod names;
 mod process;
+mod wire;
 
 pub use board::{Board, Setup};
 pub use broker::Broker;
@@ -24,4 +25,4 @@ pub use dir::TempDir;
 pub use echo::EchoServer;
 pub use firmware::Firmware;
 pub use log::Line;
-pub use names::NameServer;
+pub use wire::Wire;

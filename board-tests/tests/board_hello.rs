@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use board_tests::{Board, EchoServer, Firmware, NameServer, TempDir};
+use board_tests::{Board, EchoServer, Firmware, TempDir, Wire};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn board_says_hello_over_dhcp_dns_and_tcp() {
     let (echo, dir) = (EchoServer::start(), TempDir::new());
-    let names = NameServer::start();
-    names.set("echo.test", Some(Board::HOST));
+    let wire = Wire::new();
+    wire.set_name("echo.test", Some(Board::HOST));
     let hello = Firmware::build("hello");
     for starts in 1..=2 {
         let mut board = Board::with(&hello)
             .arg("host", "echo.test")
             .arg("port", echo.port())
             .flash(&dir.join("flash"))
-            .names(&names)
+            .wire(&wire)
             .start();
         assert_eq!(board.wait_for("start ", PATIENCE).value::<String>("cause"), "power-on");
         // Flash outlives the board.
@@ -29,14 +29,14 @@ fn board_says_hello_over_dhcp_dns_and_tcp() {
         board.wait_for("stream", PATIENCE);
         assert_eq!(board.wait_exit(PATIENCE), 0);
     }
-    assert!(names.questions() >= 2);
+    assert!(wire.questions() >= 2);
 }
 
 #[test]
 fn board_fails_with_its_status_when_a_name_is_unknown() {
-    let names = NameServer::start();
+    let wire = Wire::new();
     let mut board =
-        Board::with(&Firmware::build("hello")).arg("host", "nobody.test").names(&names).start();
+        Board::with(&Firmware::build("hello")).arg("host", "nobody.test").wire(&wire).start();
     board.wait_for("failed: name unknown", PATIENCE);
     assert_eq!(board.wait_exit(PATIENCE), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use board_tests::{Board, EchoServer, Firmware};
+use board_tests::{Board, EchoServer, Firmware, Wire};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -52,6 +52,7 @@ fn a_deaf_nic_of_the_board_keeps_its_link_and_loses_frames() {
     board.send("nic hear");
     // It would ask again in 10 s; a new link asks at once.
     board.send("nic down");
+    board.send("wait 50");
     board.send("nic up");
     board.wait_for("net up", PATIENCE);
 }
@@ -65,4 +66,28 @@ fn a_board_without_cable_says_so() {
         .start();
     board.wait_for("failed: no address by DHCP", PATIENCE);
     assert_eq!(board.wait_exit(PATIENCE), 1);
+}
+
+#[test]
+fn a_board_on_a_broken_wire_keeps_its_link_and_hears_nothing() {
+    let (echo, wire) = (EchoServer::start(), Wire::new());
+    wire.set_name("echo.test", Some(Board::HOST));
+    let hello = Firmware::build("hello");
+    let run = || {
+        let setup = Board::with(&hello).arg("host", "echo.test").arg("port", echo.port());
+        setup.arg("patience-ms", 1500).wire(&wire).start()
+    };
+    wire.set_broken(true);
+    let mut board = run();
+    board.wait_for("failed: no address by DHCP", PATIENCE);
+    assert_eq!(board.wait_exit(PATIENCE), 1);
+
+    wire.set_broken(false);
+    wire.set_names_silent(true);
+    let mut board = run();
+    board.wait_for("failed: name server silent", PATIENCE);
+    assert_eq!(board.wait_exit(PATIENCE), 1);
+
+    wire.set_names_silent(false);
+    assert_eq!(run().wait_exit(PATIENCE), 0);
 }
