@@ -13,7 +13,7 @@ use super::connect::{ConnectOptions, push};
 use super::shared::{BrokerInfo, Shared};
 use super::state::Latency;
 use super::streams::{Streams, filter_of};
-use super::waiters::{Ack, Outcome, Waiters};
+use super::waiters::{Ack, Waiters};
 
 #[derive(Debug, Default)]
 pub(crate) struct Front {
@@ -98,7 +98,7 @@ impl Inbox for Front {
                 if let EngineOutcome::Rejected(reason, props) = outcome {
                     self.rejection = Some(Ack::new(reason, props));
                 }
-                self.wakes.extend(self.waiters.done(tag, || Outcome::from(outcome)));
+                self.wakes.extend(self.waiters.done(tag, outcome));
             }
         }
     }

@@ -82,90 +82,175 @@ impl From<EngineOutcome<'_>> for Outcome {
 }
 
 /// All waiting operations. A [`Tag`] is a slot's index plus one.
-#[derive(Debug, Default)]
+///
+/// What most operations need lies in a few bytes each; only a waker, or an outcome that is more
+/// than a reason, takes a place of its own.
+#[derive(Debug)]
 pub(crate) struct Waiters {
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    extras: Vec<Extra>,
+    /// The free slot to use next.
+    free: u32,
+    used: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Slot {
-    Free,
-    /// Not yet ended, and who is to be woken.
-    Waiting(Option<Waker>),
+    /// Links to the next free slot.
+    Free(u32),
+    /// Not yet ended, and nobody has asked.
+    Waiting,
+    /// Not yet ended; the waker is in the extra.
+    Watched,
     /// Not yet ended, and nobody cares.
     Abandoned,
-    Done(Outcome),
+    /// Not yet ended, but the client was closed.
+    Held,
+    /// Delivered, and nothing more to say.
+    Delivered(ReasonCode),
+    /// Ended; the outcome is in the extra.
+    Ended,
+}
+
+#[derive(Clone, Debug)]
+enum Extra {
+    None,
+    Waker(Waker),
+    Outcome(Outcome),
+}
+
+/// The end of the list of free slots.
+const NO_SLOT: u32 = u32::MAX;
+
+impl Default for Waiters {
+    fn default() -> Self {
+        Self { slots: Vec::new(), extras: Vec::new(), free: NO_SLOT, used: 0 }
+    }
 }
 
 impl Waiters {
     /// A new waiter.
+    #[inline]
     pub(crate) fn add(&mut self) -> Tag {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::Free);
-            (self.slots.len() - 1) as u32
-        });
-        self.slots[index as usize] = Slot::Waiting(None);
-        Tag(index + 1)
+        self.used += 1;
+        let index = self.free;
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            if let Slot::Free(next) = *slot {
+                self.free = next;
+            }
+            *slot = Slot::Waiting;
+            return Tag(index + 1);
+        }
+        self.slots.push(Slot::Waiting);
+        Tag(self.slots.len() as u32)
     }
 
     /// The operation ended. Gives who is to be woken.
-    pub(crate) fn done(&mut self, tag: Tag, outcome: impl FnOnce() -> Outcome) -> Option<Waker> {
-        let slot = self.slots.get_mut(tag.0.checked_sub(1)? as usize)?;
-        match slot {
-            Slot::Waiting(waker) => {
-                let waker = waker.take();
-                *slot = Slot::Done(outcome());
-                waker
-            }
+    #[inline]
+    pub(crate) fn done(&mut self, tag: Tag, outcome: EngineOutcome<'_>) -> Option<Waker> {
+        let index = tag.0.checked_sub(1)? as usize;
+        match *self.slots.get(index)? {
             Slot::Abandoned => {
                 self.release(tag);
                 None
             }
-            Slot::Free | Slot::Done(_) => None,
+            Slot::Waiting | Slot::Held => {
+                self.end(index, outcome);
+                None
+            }
+            Slot::Watched => {
+                let waker = std::mem::replace(&mut self.extras[index], Extra::None);
+                self.end(index, outcome);
+                if let Extra::Waker(waker) = waker { Some(waker) } else { None }
+            }
+            Slot::Free(_) | Slot::Delivered(_) | Slot::Ended => None,
         }
     }
 
+    fn end(&mut self, index: usize, outcome: EngineOutcome<'_>) {
+        self.slots[index] = match outcome {
+            EngineOutcome::Delivered(reason, props) if props.is_empty() => Slot::Delivered(reason),
+            outcome => {
+                *self.extra(index) = Extra::Outcome(outcome.into());
+                Slot::Ended
+            }
+        };
+    }
+
+    fn extra(&mut self, index: usize) -> &mut Extra {
+        if self.extras.len() <= index {
+            self.extras.resize(index + 1, Extra::None);
+        }
+        &mut self.extras[index]
+    }
+
     pub(crate) fn poll(&mut self, tag: Tag, cx: &Context<'_>) -> Poll<Outcome> {
-        let slot = &mut self.slots[(tag.0 - 1) as usize];
-        match slot {
-            Slot::Waiting(waker) => {
-                match waker {
-                    Some(w) => w.clone_from(cx.waker()),
-                    None => *waker = Some(cx.waker().clone()),
+        let index = (tag.0 - 1) as usize;
+        match self.slots[index] {
+            Slot::Waiting => {
+                *self.extra(index) = Extra::Waker(cx.waker().clone());
+                self.slots[index] = Slot::Watched;
+                Poll::Pending
+            }
+            Slot::Watched => {
+                if let Extra::Waker(waker) = &mut self.extras[index] {
+                    waker.clone_from(cx.waker());
                 }
                 Poll::Pending
             }
-            Slot::Done(outcome) => Poll::Ready(outcome.clone()),
-            Slot::Free | Slot::Abandoned => Poll::Ready(Outcome::Held),
+            Slot::Delivered(reason) => {
+                Poll::Ready(Outcome::Delivered(Ack { reason, details: None }))
+            }
+            Slot::Ended => Poll::Ready(match &self.extras[index] {
+                Extra::Outcome(outcome) => outcome.clone(),
+                _ => Outcome::Held,
+            }),
+            Slot::Held | Slot::Free(_) | Slot::Abandoned => Poll::Ready(Outcome::Held),
         }
     }
 
     /// The waiter is gone.
+    #[inline]
     pub(crate) fn abandon(&mut self, tag: Tag) {
-        match self.slots[(tag.0 - 1) as usize] {
-            Slot::Waiting(_) => self.slots[(tag.0 - 1) as usize] = Slot::Abandoned,
-            Slot::Done(_) => self.release(tag),
-            Slot::Free | Slot::Abandoned => {}
+        let index = (tag.0 - 1) as usize;
+        match self.slots[index] {
+            Slot::Waiting | Slot::Held => self.slots[index] = Slot::Abandoned,
+            Slot::Watched => {
+                self.extras[index] = Extra::None;
+                self.slots[index] = Slot::Abandoned;
+            }
+            Slot::Ended => {
+                self.extras[index] = Extra::None;
+                self.release(tag);
+            }
+            Slot::Delivered(_) => self.release(tag),
+            Slot::Free(_) | Slot::Abandoned => {}
         }
     }
 
     /// The operation was refused, so it will never end.
+    #[inline]
     pub(crate) fn release(&mut self, tag: Tag) {
-        self.slots[(tag.0 - 1) as usize] = Slot::Free;
-        self.free.push(tag.0 - 1);
+        let index = tag.0 - 1;
+        self.slots[index as usize] = Slot::Free(self.free);
+        self.free = index;
+        self.used -= 1;
         // A backlog's memory goes back when the backlog is gone.
-        if self.free.len() == self.slots.len() && self.slots.len() > 1024 {
+        if self.used == 0 && self.slots.len() > 1024 {
             *self = Self::default();
         }
     }
 
     /// The client is closed: everybody who still waits learns that.
     pub(crate) fn close(&mut self, wakes: &mut Vec<Waker>) {
-        for slot in &mut self.slots {
-            if let Slot::Waiting(waker) = slot {
-                wakes.extend(waker.take());
-                *slot = Slot::Done(Outcome::Held);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Slot::Watched = slot
+                && let Extra::Waker(waker) = std::mem::replace(&mut self.extras[index], Extra::None)
+            {
+                wakes.push(waker);
+            }
+            if let Slot::Waiting | Slot::Watched = slot {
+                *slot = Slot::Held;
             }
         }
     }
