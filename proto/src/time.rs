@@ -54,6 +54,6 @@ impl core::ops::Sub<Duration> for Instant {
 }
 
 // Not `Duration::as_micros`: its 128-bit arithmetic is costly on small processors.
-const fn micros(d: Duration) -> u64 {
+pub(crate) const fn micros(d: Duration) -> u64 {
     d.as_secs().saturating_mul(1_000_000).saturating_add(d.subsec_micros() as u64)
 }

@@ -5,7 +5,7 @@
 //! that still talks is never taken for a dead one, and a dead one is left within the response time.
 
 use super::Config;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, micros};
 
 /// Round trips shorter than this cannot make the adaptive mode impatient.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -128,7 +128,7 @@ impl Liveness {
 
     /// Smoothed round trip; zero before the first.
     pub(super) fn round_trip(&self) -> Duration {
-        self.rtt.smooth
+        Duration::from_micros(self.rtt.smooth)
     }
 
     /// Since when we have been hearing nothing although something is due.
@@ -231,13 +231,14 @@ fn limit(keep_alive: u16) -> Duration {
 }
 
 /// Round-trip estimate as of RFC 6298, with memory of the worst of late: a path that was slow a
-/// moment ago may be slow again.
+/// moment ago may be slow again. In microseconds: a sample comes with every acknowledgement, and
+/// `Duration` divides by a billion each time.
 #[derive(Clone, Copy, Debug, Default)]
 struct RoundTrip {
-    smooth: Duration,
-    deviation: Duration,
+    smooth: u64,
+    deviation: u64,
     /// The worst of the present window and of the one before.
-    worst: [Duration; 2],
+    worst: [u64; 2],
     window: Instant,
     samples: u32,
 }
@@ -247,6 +248,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 impl RoundTrip {
     fn sample(&mut self, now: Instant, t: Duration) {
+        let t = micros(t);
         if self.samples == 0 {
             (self.smooth, self.deviation) = (t, t / 2);
         } else {
@@ -255,7 +257,7 @@ impl RoundTrip {
             self.smooth = (self.smooth * 7 + t) / 8;
         }
         if now >= self.window + WINDOW {
-            self.worst = [Duration::ZERO, self.worst[0]];
+            self.worst = [0, self.worst[0]];
             self.window = now;
         }
         self.worst[0] = self.worst[0].max(t);
@@ -264,6 +266,7 @@ impl RoundTrip {
 
     fn patience(&self) -> Option<Duration> {
         let worst = self.worst[0].max(self.worst[1]);
-        (self.samples > 0).then(|| (self.smooth + self.deviation * 4).max(worst * 2))
+        let patience = (self.smooth + self.deviation * 4).max(worst * 2);
+        (self.samples > 0).then(|| Duration::from_micros(patience))
     }
 }

@@ -4,7 +4,7 @@ use super::flights::Flight;
 use super::*;
 use crate::engine::Tag;
 use crate::store::{Content, Key, Meta};
-use crate::wire::{Properties, Property, PropertyContext, Publish, QoS};
+use crate::wire::{Properties, Property, PropertyContext, QoS};
 
 /// A whole queue is searched for expired messages at most so often; its head is checked at once.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -73,13 +73,8 @@ impl<S: Store> Session<'_, S> {
 
     fn check_size(&self, content: &Content<'_>, qos: QoS) -> Result<(), Refused> {
         const REMAINING_LENGTH_MAX: usize = 268_435_455;
-        // The longest head: with expiry, and an alias beside the Topic Name.
-        let props = Properties::from_trusted_raw(content.props).with_list(&OWN_PROPERTIES);
-        let (dup, retain, pid) =
-            (false, false, crate::wire::PacketId::new(1).filter(|_| qos != QoS::AtMostOnce));
-        let publish = Publish { dup, qos, retain, topic: content.topic, pid, props, payload: &[] };
-        let whole = publish.encoded_len_with(self.cfg.version, content.payload.len());
-        let head = whole.saturating_sub(content.payload.len());
+        let head = longest_head(self.cfg.version, content, qos);
+        let whole = head.saturating_add(content.payload.len());
         if head > self.cfg.transmit_buffer
             || whole > REMAINING_LENGTH_MAX
             || content.cost() > self.cfg.queue.bytes
@@ -241,6 +236,18 @@ impl<S: Store> Session<'_, S> {
         let head = self.store.first(Stage::Queued).filter(|k| !self.sending.is_partial(*k));
         let head = head.and_then(|k| self.store.meta(k)).map_or(Instant::MAX, |m| m.expires);
         head.min(self.next_sweep)
+    }
+}
+
+/// Most bytes that all but the payload can take.
+fn longest_head(version: Version, content: &Content<'_>, qos: QoS) -> usize {
+    let pid = if qos == QoS::AtMostOnce { 0 } else { 2 };
+    // Fixed header, length of the Topic Name.
+    let v311 = 5 + 2 + content.topic.len() + pid;
+    match version {
+        Version::V311 => v311,
+        // Length of the properties, expiry, and an alias beside the Topic Name.
+        Version::V5 => v311 + 4 + content.props.len() + 5 + 3,
     }
 }
 

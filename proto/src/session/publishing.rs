@@ -41,13 +41,24 @@ impl<S: Store> Session<'_, S> {
         Put::Nothing
     }
 
+    /// Takes messages from the queue for as long as they fit: nothing else becomes due meanwhile.
+    pub(super) fn put_queue(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Put {
+        let mut n = 0;
+        while let Some(room) = tx.get_mut(n..) {
+            match self.put_queued(now, room, inbox) {
+                Put::Written(more) => n += more,
+                other if n == 0 => return other,
+                _ => break,
+            }
+            if self.sending.is_mid_packet() {
+                break;
+            }
+        }
+        Put::Written(n)
+    }
+
     /// Takes the next message from the queue.
-    pub(super) fn put_queued(
-        &mut self,
-        now: Instant,
-        tx: &mut [u8],
-        inbox: &mut impl Inbox,
-    ) -> Put {
+    fn put_queued(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Put {
         while let Some(key) = self.store.first(Stage::Queued) {
             let Some(meta) = self.store.meta(key).copied() else { break };
             if now >= meta.expires {

@@ -134,7 +134,7 @@ impl<S: Store> Session<'_, S> {
         if let put @ (Put::Written(_) | Put::NoRoom) = self.put_resend(now, tx, inbox) {
             return put;
         }
-        self.put_queued(now, tx, inbox)
+        self.put_queue(now, tx, inbox)
     }
 
     /// While leaving: what was begun, what is owed, then DISCONNECT.

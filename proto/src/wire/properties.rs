@@ -76,6 +76,7 @@ impl<'a> Properties<'a> {
     }
 
     /// Bytes on the wire, without the length in front.
+    #[inline]
     pub fn encoded_len(&self) -> usize {
         self.list.iter().fold(self.raw.len(), |len, p| len.saturating_add(p.encoded_len()))
     }
@@ -94,10 +95,12 @@ impl<'a> Properties<'a> {
     /// # Errors
     /// What a peer would say of the first bad one; [`EncodeError::TooLong`] for a field longer than
     /// 65 535 bytes or properties that no packet can hold.
+    #[inline]
     pub fn validate(&self, context: PropertyContext) -> Result<(), EncodeError> {
-        if self.is_empty() {
-            return Ok(());
-        }
+        if self.is_empty() { Ok(()) } else { self.validate_some(context) }
+    }
+
+    fn validate_some(&self, context: PropertyContext) -> Result<(), EncodeError> {
         let mut seen = Seen::default();
         let mut raw = Reader::new(self.raw);
         while !raw.is_empty() {
@@ -138,12 +141,17 @@ impl<'a> Properties<'a> {
     }
 
     /// With the length in front.
+    #[inline]
     pub(super) fn write(&self, w: &mut Writer<'_>) {
+        if self.is_empty() {
+            return w.u8(0);
+        }
         w.varint(self.encoded_len() as u32);
         self.write_items(w);
     }
 
     /// Bytes on the wire with the length in front.
+    #[inline]
     pub(super) fn field_len(&self) -> usize {
         let len = self.encoded_len();
         len.saturating_add(varint_len(len))

@@ -36,6 +36,7 @@ impl<'a> Publish<'a> {
     ///
     /// # Errors
     /// As [`encode`](Self::encode); `NoSpace` tells the bytes needed without the payload.
+    #[inline]
     pub fn encode_head(
         &self,
         version: Version,
@@ -86,12 +87,14 @@ impl<'a> Publish<'a> {
         Ok(Self { dup, qos, retain: first & RETAIN != 0, topic, pid, props, payload: r.rest() })
     }
 
+    #[inline]
     fn variable_header_len(&self, version: Version) -> usize {
         field_len(self.topic.len())
             .saturating_add(if self.pid.is_some() { 2 } else { 0 })
             .saturating_add(version.properties_len(&self.props))
     }
 
+    #[inline]
     fn write_variable_header(&self, version: Version, w: &mut Writer<'_>) {
         w.binary(self.topic.as_bytes());
         if let Some(pid) = self.pid {
@@ -102,6 +105,7 @@ impl<'a> Publish<'a> {
 }
 
 impl Body for Publish<'_> {
+    #[inline]
     fn first_byte(&self) -> u8 {
         PacketType::Publish.first_byte()
             | if self.dup { DUP } else { 0 }
@@ -109,6 +113,7 @@ impl Body for Publish<'_> {
             | if self.retain { RETAIN } else { 0 }
     }
 
+    #[inline]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         if self.pid.is_some() != (self.qos > QoS::AtMostOnce) {
             return Err(WireError::BadPacketId.into()); // [MQTT-2.2.1-2], [MQTT-2.2.1-4]

@@ -31,6 +31,7 @@ impl Version {
         }
     }
 
+    #[inline]
     fn is_v5(self) -> bool {
         self == Self::V5
     }
@@ -50,6 +51,7 @@ impl Version {
 
     // Properties: 3.1.1 has none, those given are left out.
 
+    #[inline]
     pub(super) fn read_properties<'a>(
         self,
         r: &mut Reader<'a>,
@@ -58,6 +60,7 @@ impl Version {
         if self.is_v5() { Properties::read(r, context) } else { Ok(Properties::EMPTY) }
     }
 
+    #[inline]
     pub(super) fn check_properties(
         self,
         props: &Properties<'_>,
@@ -66,16 +69,19 @@ impl Version {
         if self.is_v5() { props.validate(context) } else { Ok(()) }
     }
 
+    #[inline]
     pub(super) fn properties_len(self, props: &Properties<'_>) -> usize {
         if self.is_v5() { props.field_len() } else { 0 }
     }
 
+    #[inline]
     pub(super) fn write_properties(self, props: &Properties<'_>, w: &mut Writer<'_>) {
         if self.is_v5() {
             props.write(w);
         }
     }
 
+    #[inline]
     pub(super) fn topic_alias(self, props: &Properties<'_>) -> Option<u16> {
         if self.is_v5() { props.topic_alias() } else { None }
     }

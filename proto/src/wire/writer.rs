@@ -88,6 +88,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Binary Data, or a UTF-8 Encoded String.
+    #[inline]
     pub(super) fn binary(&mut self, bytes: &[u8]) {
         match u16::try_from(bytes.len()) {
             Ok(len) => {
