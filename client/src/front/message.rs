@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use everlink_proto::engine::{Incoming, Receipt, Refused};
 use everlink_proto::wire::{Properties, QoS};
 
@@ -14,7 +14,8 @@ use super::waiters::owned_user_properties;
 pub struct Message {
     /// Topic Name.
     pub topic: Arc<str>,
-    /// The application message.
+    /// The application message. Small ones that came together share up to 4 KiB of memory, which is
+    /// free again when all of them are dropped: copy what is to be kept for long.
     pub payload: Bytes,
     /// Quality of service it came with.
     pub qos: QoS,
@@ -58,11 +59,16 @@ static NO_PROPERTIES: MessageProperties = MessageProperties {
 };
 
 impl Message {
-    pub(crate) fn new(topic: Arc<str>, sequence: u64, incoming: &Incoming<'_>) -> Self {
+    pub(crate) fn new(
+        topic: Arc<str>,
+        sequence: u64,
+        payload: Bytes,
+        incoming: &Incoming<'_>,
+    ) -> Self {
         Self {
             topic,
             sequence,
-            payload: Bytes::copy_from_slice(incoming.payload),
+            payload,
             qos: incoming.qos,
             retain: incoming.retain,
             dup: incoming.dup,
@@ -95,6 +101,28 @@ impl Message {
         let Some((receipt, shared)) = self.receipt.take() else { return Ok(()) };
         let shared = shared.upgrade().ok_or(Refused::Closed)?;
         shared.acknowledge(receipt)
+    }
+}
+
+/// Memory that small payloads share, so that most of them need no allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk(BytesMut);
+
+impl Chunk {
+    /// What one small message that is kept for long can hold on to.
+    const SIZE: usize = 4096;
+
+    /// A copy of `payload`.
+    pub(crate) fn hold(&mut self, payload: &[u8]) -> Bytes {
+        if payload.len() > Self::SIZE / 4 {
+            return Bytes::copy_from_slice(payload);
+        }
+        if self.0.capacity() < payload.len() {
+            // Takes the same memory again if nobody holds a part of it any more.
+            self.0.reserve(Self::SIZE);
+        }
+        self.0.extend_from_slice(payload);
+        self.0.split().freeze()
     }
 }
 

@@ -9,7 +9,7 @@ use everlink_proto::engine::{Incoming, Outcome as EngineOutcome, Receipt, Tag, V
 use everlink_proto::topic::TopicFilter;
 use everlink_proto::wire::{QoS, SubscribeOptions};
 
-use super::message::Message;
+use super::message::{Chunk, Message};
 use super::shared::Shared;
 use super::waiters::Ack;
 
@@ -43,9 +43,9 @@ pub enum Overflow {
 pub(crate) struct Streams {
     filters: Vec<Option<Filter>>,
     streams: Vec<Option<Stream>>,
-    matched: Vec<usize>,
     limbo: VecDeque<Message>,
-    topic: Option<Arc<str>>,
+    route: Route,
+    chunk: Chunk,
     busy_since: Option<Instant>,
     /// Messages taken in.
     taken: u64,
@@ -73,6 +73,17 @@ struct Stream {
     manual: bool,
     waker: Option<Waker>,
     lost: u64,
+}
+
+/// Where the last message went: the next one mostly goes the same way.
+#[derive(Debug, Default)]
+struct Route {
+    /// `None` when it does not hold any more.
+    topic: Option<Arc<str>>,
+    /// Subscription Identifiers.
+    ids: Vec<u32>,
+    /// Indices of streams.
+    streams: Vec<usize>,
 }
 
 /// Where a message goes in one stream.
@@ -141,6 +152,7 @@ impl Streams {
             lost: 0,
         };
         let index = insert(&mut self.streams, stream);
+        self.route.topic = None;
         self.leave_limbo(index);
         (index, filter)
     }
@@ -149,6 +161,7 @@ impl Streams {
     /// unsubscribed then.
     pub(crate) fn remove(&mut self, index: usize) -> Option<(String, Vec<Receipt>)> {
         let stream = self.streams.get_mut(index)?.take()?;
+        self.route.topic = None;
         let receipts =
             stream.queue.into_iter().filter_map(|(m, parked)| parked.or(m.receipt.map(|r| r.0)));
         let receipts = receipts.collect();
@@ -252,8 +265,8 @@ impl Streams {
         shared: &Weak<Shared>,
         wakes: &mut Vec<Waker>,
     ) -> Verdict {
-        self.route(incoming);
-        let matched = std::mem::take(&mut self.matched);
+        let topic = self.route(incoming);
+        let matched = std::mem::take(&mut self.route.streams);
         let stuck = app_waits && self.busy_since.is_some_and(|t| t.elapsed() >= DEADLOCK);
         let place = |s: &Self, i: &usize| {
             s.streams[*i].as_ref().map_or(Place::Lose, |s2| s2.place(incoming, s.park, stuck))
@@ -264,7 +277,8 @@ impl Streams {
         } else {
             self.busy_since = None;
             self.taken += 1;
-            let message = Message::new(self.topic(incoming.topic), self.taken, incoming);
+            let payload = self.chunk.hold(incoming.payload);
+            let message = Message::new(topic, self.taken, payload, incoming);
             if matched.is_empty() {
                 self.keep_in_limbo(message);
                 Verdict::Taken
@@ -272,7 +286,7 @@ impl Streams {
                 self.place_all(&matched, message, incoming, stuck, shared, wakes)
             }
         };
-        self.matched = matched;
+        self.route.streams = matched;
         verdict
     }
 
@@ -286,11 +300,15 @@ impl Streams {
         wakes: &mut Vec<Waker>,
     ) -> Verdict {
         let mut verdict = Verdict::Taken;
-        for index in matched {
+        let mut message = Some(message);
+        for (nth, index) in matched.iter().enumerate() {
             let park = self.park;
             let Some(stream) = self.streams[*index].as_mut() else { continue };
             let place = stream.place(incoming, park, stuck);
-            let mut message = message.clone();
+            let last = nth + 1 == matched.len();
+            let Some(mut message) = (if last { message.take() } else { message.clone() }) else {
+                break;
+            };
             let mut parked = None;
             if incoming.qos != QoS::AtMostOnce && (stream.manual || place == Place::Park) {
                 verdict = Verdict::Later;
@@ -308,11 +326,25 @@ impl Streams {
 
     /// Finds the streams a message is for. Subscription Identifiers say it exactly, if they are of
     /// subscriptions made by this process: an older one may have used the same numbers.
-    fn route(&mut self, incoming: &Incoming<'_>) {
-        self.matched.clear();
-        let ids = incoming.props.subscription_ids().count() > 0;
+    fn route(&mut self, incoming: &Incoming<'_>) -> Arc<str> {
+        let ids = || incoming.props.subscription_ids();
+        if let Some(topic) = &self.route.topic
+            && **topic == *incoming.topic
+            && ids().eq(self.route.ids.iter().copied())
+        {
+            return topic.clone();
+        }
+        self.route.ids.clear();
+        self.route.ids.extend(ids());
+        self.find_streams(incoming.topic);
+        self.route.topic.insert(Arc::from(incoming.topic)).clone()
+    }
+
+    fn find_streams(&mut self, topic: &str) {
+        let Route { ids, streams: found, .. } = &mut self.route;
+        found.clear();
         for by_id in [true, false] {
-            if by_id && !ids {
+            if by_id && ids.is_empty() {
                 continue;
             }
             for (index, stream) in self.streams.iter().enumerate() {
@@ -322,23 +354,13 @@ impl Streams {
                     continue;
                 };
                 let id = subscription_id(stream.filter);
-                if (!by_id || incoming.props.subscription_ids().any(|i| i == id))
-                    && filter.matches(incoming.topic)
-                {
-                    self.matched.push(index);
+                if (!by_id || ids.contains(&id)) && filter.matches(topic) {
+                    found.push(index);
                 }
             }
-            if !self.matched.is_empty() {
+            if !found.is_empty() {
                 return;
             }
-        }
-    }
-
-    /// Messages of one topic mostly follow each other: share the text.
-    fn topic(&mut self, topic: &str) -> Arc<str> {
-        match &self.topic {
-            Some(last) if &**last == topic => last.clone(),
-            _ => self.topic.insert(Arc::from(topic)).clone(),
         }
     }
 
@@ -366,7 +388,7 @@ impl Streams {
 
 impl Filter {
     fn matches(&self, topic: &str) -> bool {
-        TopicFilter::new(&self.text).is_ok_and(|f| f.matches(topic))
+        TopicFilter::from_trusted(&self.text).matches(topic)
     }
 }
 

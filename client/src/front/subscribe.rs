@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use everlink_proto::engine::{Engine, Subscription as Wanted, Tag};
+use everlink_proto::engine::{Engine, Receipt, Subscription as Wanted, Tag};
 use everlink_proto::topic::TopicFilter;
 use everlink_proto::wire::{Properties, Property, QoS, RetainHandling, SubscribeOptions};
 use futures_core::Stream;
@@ -190,8 +190,10 @@ impl Subscription {
 
     /// The next message, if there is one now.
     pub fn try_next(&mut self) -> Option<Message> {
-        let next = self.shared.look(|_, front| front.streams.pop(self.stream));
-        next.map(|next| self.settle(next))
+        let (next, stalled) = self
+            .shared
+            .look(|_, front| (front.streams.pop(self.stream), front.streams.is_stalled()));
+        next.map(|next| self.settle(next, stalled))
     }
 
     /// Messages lost so far to this stream's overflow policy.
@@ -217,25 +219,22 @@ impl Subscription {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let next = self.shared.look(|_, front| {
-            let closed = front.is_closed();
-            match front.streams.poll_next(self.stream, cx) {
-                Poll::Pending if closed => Poll::Ready(None),
+        let (next, stalled) = self.shared.look(|_, front| {
+            let next = match front.streams.poll_next(self.stream, cx) {
+                Poll::Pending if front.is_closed() => Poll::Ready(None),
                 other => other,
-            }
+            };
+            (next, front.streams.is_stalled())
         });
-        next.map(|next| next.map(|next| self.settle(next)))
+        next.map(|next| next.map(|next| self.settle(next, stalled)))
     }
 
     /// Room was made: what was held back may go on.
-    fn settle(
-        &self,
-        (message, receipt): (Message, Option<everlink_proto::engine::Receipt>),
-    ) -> Message {
+    fn settle(&self, (message, receipt): (Message, Option<Receipt>), stalled: bool) -> Message {
         if let Some(receipt) = receipt {
             // Stale if the connection was lost: the broker sends it again.
             let _ = self.shared.acknowledge(receipt);
-        } else if self.shared.look(|_, front| front.streams.is_stalled()) {
+        } else if stalled {
             self.shared.change(|_, _, _| ());
         }
         message

@@ -158,23 +158,22 @@ impl<S: Store> Session<'_, S> {
         put
     }
 
+    /// All acknowledgements that fit.
     fn put_owed(&mut self, now: Instant, tx: &mut [u8]) -> Put {
-        let Some(owed) = self.owed.front() else {
-            return if self.release_acknowledged(now) {
-                self.put_owed(now, tx)
-            } else {
-                Put::Nothing
-            };
-        };
-        let Some(pid) = PacketId::new(owed.pid) else {
-            self.owed.pop();
-            return Put::Nothing;
-        };
-        let put = written(self.put_ack(owed.kind, pid, owed.reason, tx));
-        if matches!(put, Put::Written(_)) {
+        let mut n = 0;
+        while !self.owed.is_empty() || self.release_acknowledged(now) {
+            let Some(owed) = self.owed.front() else { break };
+            if let Some(pid) = PacketId::new(owed.pid) {
+                let room = tx.get_mut(n..).unwrap_or(&mut []);
+                match self.put_ack(owed.kind, pid, owed.reason, room) {
+                    Ok(more) => n += more,
+                    Err(_) if n == 0 => return Put::NoRoom,
+                    Err(_) => break,
+                }
+            }
             self.owed.pop();
         }
-        put
+        if n == 0 { Put::Nothing } else { Put::Written(n) }
     }
 
     fn put_ack(
@@ -184,6 +183,12 @@ impl<S: Store> Session<'_, S> {
         reason: ReasonCode,
         tx: &mut [u8],
     ) -> Result<usize, EncodeError> {
+        if reason == ReasonCode::SUCCESS
+            && let Some(first) = tx.first_chunk_mut()
+        {
+            *first = Ack::short(kind, pid);
+            return Ok(first.len());
+        }
         Ack { kind, pid, reason, props: Properties::EMPTY }.encode(self.cfg.version, tx)
     }
 

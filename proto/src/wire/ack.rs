@@ -59,7 +59,14 @@ impl<'a> Ack<'a> {
         Self { kind, pid, reason: ReasonCode::SUCCESS, props: Properties::EMPTY }
     }
 
-    /// Most acknowledgements are these four bytes, in both versions.
+    /// The whole packet that says success without properties: four bytes, in both versions.
+    #[inline]
+    pub const fn short(kind: AckKind, pid: PacketId) -> [u8; 4] {
+        let [high, low] = pid.get().to_be_bytes();
+        [kind.packet_type().first_byte(), 2, high, low]
+    }
+
+    /// Most acknowledgements are these four bytes.
     #[inline]
     pub(super) const fn read_short(bytes: &[u8]) -> Option<Self> {
         let [first, 2, high, low] = *bytes else {
