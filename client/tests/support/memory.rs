@@ -45,6 +45,8 @@ struct Shared {
     attempts: Vec<Instant>,
     redirects: Vec<(String, bool)>,
     connections: u64,
+    /// Of the jitter.
+    seed: u64,
     /// Watches the client's end of the wire.
     check: Checker,
 }
@@ -76,6 +78,7 @@ pub fn link() -> (MemoryLink, Path, Listener) {
         attempts: Vec::new(),
         redirects: Vec::new(),
         connections: 0,
+        seed: 0,
         check: Checker::new(),
     };
     let path = Path {
@@ -105,6 +108,11 @@ impl Path {
 
     fn set(&self, change: impl FnOnce(&mut Settings)) {
         self.settings.send_modify(change);
+    }
+
+    /// Makes the jitter of later connections differ.
+    pub fn seed(&self, seed: u64) {
+        self.shared().seed = seed;
     }
 
     /// Time since the link was made, as engines and the simulator count it.
@@ -177,17 +185,17 @@ impl Link for MemoryLink {
         if settings.refuse {
             return Err(Fault::new(Step::Transport, Cause::Refused));
         }
-        let number = {
+        let (number, seed) = {
             let mut shared = self.path.shared();
             shared.connections += 1;
             let now = self.path.now();
             shared.check.opened(now);
-            shared.connections
+            (shared.connections, shared.seed * 1_000_003 + shared.connections * 2)
         };
         let (client, near) = tokio::io::duplex(BUFFER);
         let (far, server) = tokio::io::duplex(BUFFER);
         let settings = self.path.settings.subscribe();
-        tokio::spawn(relay(near, far, number, settings));
+        tokio::spawn(relay(near, far, (number, seed), settings));
         let _ = self.dial.send(server);
         Ok(MemoryPipe { io: client, path: self.path.clone(), partial: Vec::new() })
     }
@@ -255,14 +263,13 @@ impl Drop for MemoryPipe {
 async fn relay(
     near: DuplexStream,
     far: DuplexStream,
-    number: u64,
+    (number, seed): (u64, u64),
     settings: watch::Receiver<Settings>,
 ) {
     let (near_read, near_write) = tokio::io::split(near);
     let (far_read, far_write) = tokio::io::split(far);
     let mut watched = settings.clone();
     let cut = watched.wait_for(|s| s.ended >= number);
-    let seed = number * 2;
     let there = carry(near_read, far_write, settings.clone(), seed);
     let back = carry(far_read, near_write, settings.clone(), seed + 1);
     tokio::select! {

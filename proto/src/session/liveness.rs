@@ -243,6 +243,9 @@ struct RoundTrip {
     samples: u32,
 }
 
+/// Round trips to be measured before they are trusted.
+const ENOUGH: u32 = 4;
+
 /// The worst round trip is remembered for one to two of these.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -267,6 +270,7 @@ impl RoundTrip {
     fn patience(&self) -> Option<Duration> {
         let worst = self.worst[0].max(self.worst[1]);
         let patience = (self.smooth + self.deviation * 4).max(worst * 2);
-        (self.samples > 0).then(|| Duration::from_micros(patience))
+        // A few lucky round trips do not make a fast path.
+        (self.samples >= ENOUGH).then(|| Duration::from_micros(patience))
     }
 }
