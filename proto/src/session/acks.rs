@@ -1,7 +1,6 @@
 //! What the broker acknowledges. A late or second acknowledgement is counted and harms nothing.
 
 use super::flights::Flight;
-use super::phase::Phase;
 use super::subs::SubState;
 use super::*;
 use crate::engine::{Step, Tag};
@@ -131,9 +130,9 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    pub(super) fn on_suback(&mut self, ack: &SubAck<'_>, inbox: &mut impl Inbox) {
+    pub(super) fn on_suback(&mut self, now: Instant, ack: &SubAck<'_>, inbox: &mut impl Inbox) {
         let pid = ack.pid.get();
-        let Some(at) = self.end_operation(pid, SubState::Asked) else { return };
+        let Some(at) = self.end_operation(now, pid, SubState::Asked) else { return };
         let reason = ack.reasons().next().unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
         let tag = self.subs.get(at).map_or(Tag::NONE, |s| s.tag);
         if reason.is_error() {
@@ -145,8 +144,8 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    pub(super) fn on_unsuback(&mut self, ack: &UnsubAck<'_>, inbox: &mut impl Inbox) {
-        let Some(at) = self.end_operation(ack.pid.get(), SubState::Leaving) else { return };
+    pub(super) fn on_unsuback(&mut self, now: Instant, ack: &UnsubAck<'_>, inbox: &mut impl Inbox) {
+        let Some(at) = self.end_operation(now, ack.pid.get(), SubState::Leaving) else { return };
         // 3.1.1 gives no reason.
         let reason = ack.reasons().next().unwrap_or(ReasonCode::SUCCESS);
         let tag = self.subs.take(at).map_or(Tag::NONE, |s| s.tag);
@@ -158,9 +157,10 @@ impl<S: Store> Session<'_, S> {
     }
 
     /// Frees the identifier and finds whose it was.
-    fn end_operation(&mut self, pid: u16, state: SubState) -> Option<usize> {
+    fn end_operation(&mut self, now: Instant, pid: u16, state: SubState) -> Option<usize> {
         if self.flights.get(pid) == Flight::Operation {
             self.flights.set(pid, Flight::Free);
+            self.subs.answered(now);
         } else {
             self.stats.strays += 1;
         }
@@ -175,16 +175,14 @@ impl<S: Store> Session<'_, S> {
             |key: Key| self.store.meta(key).is_some_and(|m| m.repeats >= self.cfg.max_repeats);
         // [MQTT-4.4.0-1] MQTT 5 allows no second sending on a live connection.
         if self.cfg.version == Version::V5
-            || self.subs.awaited_since().is_some_and(|t| t <= limit)
+            || self.subs.awaited_since(self.live.unsent_since()).is_some_and(|t| t <= limit)
             || self.received.awaited_since(self.cfg.response_time).is_some_and(|t| t <= limit)
             || heads.into_iter().flatten().any(worn_out)
         {
             return self.break_off(now, Fault::new(Step::Up, Cause::AckMissing), None);
         }
-        if self.phase == Phase::Up && !self.sending.is_mid_packet() {
-            self.sending.start_resending(&self.store, limit);
-            self.sending.restart_clocks(now);
-        }
+        self.sending.start_resending(&self.store, limit);
+        self.sending.restart_clocks(now);
     }
 }
 

@@ -25,6 +25,12 @@ pub(super) struct Liveness {
     /// Bytes the pipe has not yet taken, and when it last took some.
     pending: usize,
     progress: Instant,
+    /// Bytes handed to the pipe on this connection.
+    handed: u64,
+    /// When the pipe has taken so many bytes, what was handed over before that instant is out.
+    mark: (u64, Instant),
+    /// What was handed over before this is out, even while bytes are pending.
+    out: Instant,
     /// We do not read at present, so silence says nothing.
     pub(super) held: bool,
     interval: Duration,
@@ -51,6 +57,9 @@ impl Liveness {
             confirm: None,
             pending: 0,
             progress: Instant::ZERO,
+            handed: 0,
+            mark: (0, Instant::ZERO),
+            out: Instant::ZERO,
             held: false,
             interval: interval(cfg, cfg.keep_alive),
             limit: limit(cfg.keep_alive),
@@ -69,6 +78,9 @@ impl Liveness {
             confirm: None,
             pending: 0,
             progress: now,
+            handed: 0,
+            mark: (0, now),
+            out: now,
             held: false,
             interval,
             limit,
@@ -89,17 +101,35 @@ impl Liveness {
     }
 
     pub(super) fn wrote(&mut self, now: Instant, pending: usize) {
-        self.pending = pending;
-        self.progress = now;
+        let before = self.unsent_since();
+        (self.pending, self.progress) = (pending, now);
+        if self.handed.saturating_sub(pending as u64) >= self.mark.0 {
+            self.out = self.mark.1;
+            self.mark = (self.handed, now);
+        }
+        let unsent = self.unsent_since();
+        for asked in [&mut self.ping, &mut self.confirm].into_iter().flatten() {
+            if came_out(*asked, before, unsent) {
+                *asked = now;
+            }
+        }
     }
 
     /// Bytes went to the driver; they count as stuck until it reports.
     pub(super) fn sent(&mut self, now: Instant, n: usize) {
         if self.pending == 0 {
-            self.progress = now;
+            (self.progress, self.out) = (now, now);
+            self.mark = (self.handed + n as u64, now);
         }
+        self.handed += n as u64;
         self.pending += n;
         self.spoke = now;
+    }
+
+    /// What was handed over at this instant or later may still wait for the pipe, so no reply to it
+    /// can be due. `None`: the pipe has taken all. The kernel's own buffer is out of our sight.
+    pub(super) fn unsent_since(&self) -> Option<Instant> {
+        (self.pending > 0).then_some(self.out)
     }
 
     /// A PINGREQ was sent, for its own sake or because of a suspicion.
@@ -133,7 +163,8 @@ impl Liveness {
 
     /// Since when we have been hearing nothing although something is due.
     fn silent_since(&self, reply_due: Option<Instant>) -> Option<Instant> {
-        let first = match (self.ping, reply_due) {
+        let unsent = self.unsent_since();
+        let first = match (self.ping.filter(|at| is_out(*at, unsent)), reply_due) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
@@ -162,6 +193,7 @@ impl Liveness {
         }
         if let Some(since) = self.silent_since(reply_due) {
             match self.confirm {
+                Some(asked) if !is_out(asked, self.unsent_since()) => {}
                 Some(asked) if now >= asked + patience => return Some(Demand::Silent),
                 None if now >= since + patience => return Some(Demand::Ping { suspicious: true }),
                 _ => {}
@@ -177,7 +209,7 @@ impl Liveness {
     pub(super) fn deadline(&self, cfg: &Config, reply_due: Option<Instant>) -> Instant {
         let patience = self.patience(cfg);
         let silent = match (self.confirm, self.silent_since(reply_due)) {
-            (Some(asked), Some(_)) => asked + patience,
+            (Some(asked), Some(_)) if is_out(asked, self.unsent_since()) => asked + patience,
             (None, Some(since)) if self.pending == 0 => since + patience,
             _ => Instant::MAX,
         };
@@ -202,7 +234,11 @@ impl Liveness {
     /// matters where the Keep Alive is shorter than the response time.
     fn last_moment(&self) -> Instant {
         match self.ping {
-            Some(_) if !self.held => self.heard + self.limit,
+            Some(ping) if !self.held && is_out(ping, self.unsent_since()) => {
+                // A ping that waited behind other packets has its time all the same.
+                let late = ping + self.limit.saturating_sub(self.interval);
+                late.max(self.heard + self.limit)
+            }
             _ => Instant::MAX,
         }
     }
@@ -211,6 +247,16 @@ impl Liveness {
     pub(super) fn listening(&mut self, now: Instant) {
         self.heard = now;
     }
+}
+
+/// Whether the pipe has taken what was handed over at `at`; see [`Liveness::unsent_since`].
+pub(super) fn is_out(at: Instant, unsent_since: Option<Instant>) -> bool {
+    unsent_since.is_none_or(|unsent| at < unsent)
+}
+
+/// Whether it has now, but had not before.
+pub(super) fn came_out(at: Instant, before: Option<Instant>, now: Option<Instant>) -> bool {
+    !is_out(at, before) && is_out(at, now)
 }
 
 /// A quarter of the keep-alive, so that the broker's one and a half keep-alives are never

@@ -240,8 +240,8 @@ impl<'m, S: Store> Session<'m, S> {
             (Phase::Leaving { .. }, Packet::Publish(_)) => {}
             (_, Packet::Publish(publish)) => return self.on_publish(now, publish, inbox),
             (_, Packet::Ack(ack)) => self.on_ack(now, ack, inbox),
-            (_, Packet::SubAck(ack)) => self.on_suback(ack, inbox),
-            (_, Packet::UnsubAck(ack)) => self.on_unsuback(ack, inbox),
+            (_, Packet::SubAck(ack)) => self.on_suback(now, ack, inbox),
+            (_, Packet::UnsubAck(ack)) => self.on_unsuback(now, ack, inbox),
             (_, Packet::PingResp) => {
                 self.live.ponged(now);
                 inbox.pong();
@@ -285,7 +285,7 @@ impl<S: Store> Engine for Session<'_, S> {
             Input::Packet(bytes) => return self.packet(now, bytes, inbox),
             Input::Alive => self.live.heard(now),
             Input::Malformed(error) => self.violation(now, error.reason()),
-            Input::Wrote { pending } => self.live.wrote(now, pending),
+            Input::Wrote { pending } => self.wrote(now, pending),
             Input::Opening(step) => self.opening(step),
             Input::Opened => self.opened(now),
             Input::Skipped { head, total } => return self.on_skipped(now, head, total, inbox),

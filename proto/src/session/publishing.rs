@@ -206,6 +206,9 @@ impl<S: Store> Session<'_, S> {
         self.sending.partial = (!whole).then_some((key, offset + n));
         if whole && qos0 {
             self.finish_qos0(now, key, inbox);
+        } else if whole && let Some(meta) = self.store.meta_mut(key) {
+            // Only now can its acknowledgement be awaited.
+            meta.sent = now;
         }
         Put::Written(n)
     }

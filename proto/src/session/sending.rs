@@ -4,6 +4,7 @@
 //! the broker's window never starves behind our own traffic), pings, authentication,
 //! subscriptions, what a resumed session owes, and last the queue.
 
+use super::liveness::{came_out, is_out};
 use super::phase::Phase;
 use super::*;
 use crate::store::Key;
@@ -227,17 +228,42 @@ impl<S: Store> Session<'_, S> {
 
     /// Since when an acknowledgement is awaited: the oldest message of each stage counts from when
     /// it was sent or became the oldest, whichever is later, so that a slow path that makes
-    /// progress is not taken for a dead one.
+    /// progress is not taken for a dead one. What has not left yet has no reply due.
     pub(super) fn reply_due(&self) -> Option<Instant> {
+        let unsent = self.live.unsent_since();
         let head = |stage, since: Instant| {
-            let meta = self.store.meta(self.store.first(stage)?)?;
-            (meta.connection == self.connection).then(|| meta.sent.max(since))
+            let key = self.store.first(stage).filter(|k| !self.sending.is_partial(*k))?;
+            let meta = self.store.meta(key)?;
+            let awaited = meta.connection == self.connection && is_out(meta.sent, unsent);
+            awaited.then(|| meta.sent.max(since))
         };
         let sent = head(Stage::Sent, self.sending.sent_head_since);
         let released = head(Stage::Released, self.sending.released_head_since);
         let released_to_us = self.received.awaited_since(self.cfg.response_time);
-        let others = [self.subs.awaited_since(), released_to_us];
+        let others = [self.subs.awaited_since(unsent), released_to_us];
         [sent, released].into_iter().chain(others).flatten().min()
+    }
+
+    /// The pipe took bytes. The wait for a reply begins when its packet is out.
+    pub(super) fn wrote(&mut self, now: Instant, pending: usize) {
+        let before = self.live.unsent_since();
+        self.live.wrote(now, pending);
+        let unsent = self.live.unsent_since();
+        if before == unsent {
+            return;
+        }
+        let head_came_out = |stage| {
+            let meta = self.store.first(stage).and_then(|key| self.store.meta(key));
+            meta.is_some_and(|m| came_out(m.sent, before, unsent))
+        };
+        let (sent, released) = (head_came_out(Stage::Sent), head_came_out(Stage::Released));
+        if sent {
+            self.sending.sent_head_since = now;
+        }
+        if released {
+            self.sending.released_head_since = now;
+        }
+        self.subs.came_out(now, before, unsent);
     }
 
     /// Whatever reply is awaited is awaited from now on.

@@ -1,5 +1,6 @@
 //! Subscriptions: wanted, asked for, active, and restored when a session is lost.
 
+use super::liveness::{came_out, is_out};
 use crate::engine::{Subscription, Tag};
 use crate::mem::{Table, Text, Texts};
 use crate::time::Instant;
@@ -48,11 +49,13 @@ pub(super) struct Subs<'m> {
     due: bool,
     /// Entries that await an acknowledgement.
     awaited: usize,
+    /// When the last one came.
+    answered: Instant,
 }
 
 impl<'m> Subs<'m> {
     pub(super) fn new(entries: Table<'m, Sub>, texts: Table<'m, u8>) -> Self {
-        Self { entries, texts: Texts::new(texts), due: false, awaited: 0 }
+        Self { entries, texts: Texts::new(texts), due: false, awaited: 0, answered: Instant::ZERO }
     }
 
     /// Adds the filter or changes the one there. Gives the tag of an operation this one
@@ -163,12 +166,37 @@ impl<'m> Subs<'m> {
         self.texts.get(sub.props)
     }
 
-    /// Since when the oldest acknowledgement is awaited.
-    pub(super) fn awaited_since(&self) -> Option<Instant> {
+    /// Since when the oldest acknowledgement is awaited, of packets that are
+    /// [out](super::liveness::is_out); at the earliest since the last one came, so that a slow
+    /// path that makes progress is not taken for a dead one.
+    pub(super) fn awaited_since(&self, unsent: Option<Instant>) -> Option<Instant> {
         if self.awaited == 0 {
             return None;
         }
-        self.entries.as_slice().iter().filter(|s| s.is_awaiting()).map(|s| s.sent).min()
+        let awaited = self.entries.as_slice().iter().filter(|s| s.is_awaiting());
+        let sent = awaited.map(|s| s.sent).filter(|sent| is_out(*sent, unsent));
+        Some(sent.min()?.max(self.answered))
+    }
+
+    /// The pipe took packets; see [`came_out`].
+    pub(super) fn came_out(
+        &mut self,
+        now: Instant,
+        before: Option<Instant>,
+        unsent: Option<Instant>,
+    ) {
+        if self.awaited == 0 {
+            return;
+        }
+        let awaited = self.entries.as_mut_slice().iter_mut().filter(|s| s.is_awaiting());
+        for s in awaited.filter(|s| came_out(s.sent, before, unsent)) {
+            s.sent = now;
+        }
+    }
+
+    /// An acknowledgement came.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.answered = now;
     }
 
     /// What is awaited is awaited from now on.
