@@ -15,8 +15,12 @@ use everlink_proto::engine::{
 };
 use everlink_proto::time::{Duration, Instant};
 
+use crate::transmit::Transmit;
+
 /// While the inbox is full the engine is asked again at least this often.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// How long to read what the peer left behind, once nothing can be written any more.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Rounds of reading and writing before other tasks get their turn.
 const ROUNDS: usize = 32;
 /// What time it is, and one alarm.
@@ -81,14 +85,8 @@ struct Core<S, C, B> {
     wrote: bool,
     /// The engine would not take the next packet.
     busy: bool,
-}
-
-/// Bytes on their way to the pipe.
-#[derive(Debug)]
-struct Transmit<B> {
-    buffer: B,
-    start: usize,
-    end: usize,
+    /// Nothing can be written any more.
+    deaf: Option<Cause>,
 }
 
 /// What the engine wants done that the loop itself cannot do.
@@ -126,6 +124,7 @@ where
             alive: false,
             wrote: false,
             busy: false,
+            deaf: None,
         };
         Self { link, core }
     }
@@ -181,7 +180,7 @@ where
         let core = &mut self.core;
         core.rx.reset();
         (core.tx.start, core.tx.end) = (0, 0);
-        (core.alive, core.wrote, core.busy) = (false, false, false);
+        (core.alive, core.wrote, core.busy, core.deaf) = (false, false, false, None);
         let end = poll_fn(|cx| core.poll_connected(cx, &mut pipe, finished)).await;
         if let Some(depth) = end {
             core.part(&mut pipe).await;
@@ -261,14 +260,21 @@ where
         finished: &mut Finished,
     ) -> Poll<Option<Depth>> {
         for _ in 0..ROUNDS {
+            if let Some(cause) = self.deaf {
+                return self.poll_last_words(cx, pipe, cause);
+            }
             if let Some(todo) = self.ask(cx, finished, true) {
                 return Poll::Ready(match todo {
                     Todo::Close(depth) => Some(depth),
                     Todo::Open(_) | Todo::Finished => None,
                 });
             }
-            let moved = self.write(cx, pipe).and_then(|wrote| Ok(self.read(cx, pipe)? || wrote));
-            match moved {
+            let wrote = self.write(cx, pipe).inspect_err(|cause| self.deaf = Some(*cause));
+            if self.deaf.is_some() {
+                self.deadline = Some(self.clock.now() + LAST_WORDS);
+                continue;
+            }
+            match wrote.and_then(|wrote| Ok(self.read(cx, pipe)? || wrote)) {
                 Err(cause) => {
                     self.lost(cause);
                     return Poll::Ready(None);
@@ -287,7 +293,7 @@ where
 
     /// Hands everything that was read to the engine, then carries out what it wants.
     fn ask(&mut self, cx: &Context<'_>, finished: &mut Finished, connected: bool) -> Option<Todo> {
-        let Self { share, clock, rx, tx, deadline, alive, wrote, busy } = self;
+        let Self { share, clock, rx, tx, deadline, alive, wrote, busy, .. } = self;
         let now = clock.now();
         share.with(Some(cx), |engine, inbox| {
             if connected {
@@ -352,18 +358,39 @@ where
         }
     }
 
+    /// The peer takes nothing any more, but what it said before that still counts:
+    /// acknowledgements, messages, DISCONNECT. Systems keep it even after a reset, though it may
+    /// take a moment until it can be read.
+    fn poll_last_words<P: Pipe>(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut P,
+        cause: Cause,
+    ) -> Poll<Option<Depth>> {
+        while let Ok(more) = self.read(cx, pipe) {
+            if more {
+                self.hear();
+            } else if self.busy || self.clock.poll_alarm(self.deadline, cx).is_ready() {
+                break;
+            } else {
+                return Poll::Pending;
+            }
+        }
+        self.lost(cause);
+        Poll::Ready(None)
+    }
+
+    /// Hands everything that was read to the engine.
+    fn hear(&mut self) {
+        let now = self.clock.now();
+        let Self { share, rx, tx, alive, wrote, busy, .. } = self;
+        share.with(None, |engine, inbox| feed(engine, inbox, now, rx, tx, (alive, wrote, busy)));
+    }
+
     fn lost(&mut self, cause: Cause) {
+        self.hear();
         let now = self.clock.now();
         self.share.with(None, |engine, inbox| {
-            // What the peer said before it left still counts: acknowledgements, DISCONNECT.
-            feed(
-                engine,
-                inbox,
-                now,
-                &mut self.rx,
-                &self.tx,
-                (&mut self.alive, &mut self.wrote, &mut self.busy),
-            );
             let step = engine.status().step;
             let _ = engine.handle(now, Input::Closed(Fault::new(step, cause)), inbox);
         });
@@ -414,26 +441,5 @@ fn feed<B: AsRef<[u8]> + AsMut<[u8]>>(
             return;
         }
         rx.consume();
-    }
-}
-
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Transmit<B> {
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn pending(&self) -> &[u8] {
-        &self.buffer.as_ref()[self.start..self.end]
-    }
-
-    fn space(&mut self) -> &mut [u8] {
-        if self.is_empty() {
-            (self.start, self.end) = (0, 0);
-        }
-        &mut self.buffer.as_mut()[self.end..]
-    }
-
-    fn sent(&mut self, n: usize) {
-        self.start = self.end.min(self.start + n);
     }
 }

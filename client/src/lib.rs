@@ -28,6 +28,7 @@
 pub mod driver;
 #[cfg(feature = "tokio")]
 mod front;
+mod transmit;
 
 #[cfg(feature = "tokio")]
 pub use front::*;
