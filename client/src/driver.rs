@@ -41,8 +41,9 @@ pub trait Share {
     type Inbox: Inbox;
 
     /// Exclusive use of both for a moment; never across an await. When a handle changes the
-    /// engine afterwards, `waker` is to be woken.
-    fn with<R>(
+    /// engine afterwards, the waker of `cx` is to be woken. The default of `R` is only for a call
+    /// from within `f`, which cannot be served.
+    fn with<R: Default>(
         &self,
         cx: Option<&Context<'_>>,
         f: impl FnOnce(&mut Self::Engine, &mut Self::Inbox) -> R,

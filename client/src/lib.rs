@@ -21,11 +21,14 @@
 //! # }
 //! ```
 //!
-//! Without default features only the [`driver`] remains, which is `no_std`.
+//! Without default features only the [`driver`] remains, which is `no_std`; feature `embassy` adds the
+//! front for boards, `embedded`: the same words, no allocator and no executor.
 #![cfg_attr(not(feature = "tokio"), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod driver;
+#[cfg(feature = "embassy")]
+pub mod embedded;
 #[cfg(feature = "tokio")]
 mod front;
 mod transmit;

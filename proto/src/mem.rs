@@ -44,6 +44,11 @@ impl<'m, T: Copy + Default> Table<'m, T> {
         }
     }
 
+    /// Whether the memory is given and does not grow.
+    pub(crate) fn is_fixed(&self) -> bool {
+        matches!(self.0, Inner::Fixed { .. })
+    }
+
     /// The entries.
     pub fn as_slice(&self) -> &[T] {
         match &self.0 {
@@ -207,6 +212,9 @@ pub struct Text {
 }
 
 impl Text {
+    /// Without a byte.
+    pub const EMPTY: Self = Self { at: 0, len: 0 };
+
     /// Whether it has no bytes.
     pub fn is_empty(self) -> bool {
         self.len == 0
@@ -215,6 +223,11 @@ impl Text {
     /// Number of bytes.
     pub fn len(self) -> usize {
         self.len as usize
+    }
+
+    /// Where it ends: the bytes of all texts before it, and its own.
+    pub fn end(self) -> usize {
+        self.at as usize + self.len as usize
     }
 }
 
@@ -231,6 +244,11 @@ impl<'m> Texts<'m> {
     /// Bytes that still fit.
     pub fn room(&self) -> usize {
         self.0.limit().saturating_sub(self.0.len())
+    }
+
+    /// Bytes that can ever fit.
+    pub fn limit(&self) -> usize {
+        self.0.limit()
     }
 
     /// Adds a text made of the given parts; `None` if there is no room.

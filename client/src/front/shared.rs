@@ -160,7 +160,7 @@ impl Share for DriverShare {
     type Engine = Engine_;
     type Inbox = Front;
 
-    fn with<R>(
+    fn with<R: Default>(
         &self,
         cx: Option<&Context<'_>>,
         f: impl FnOnce(&mut Engine_, &mut Front) -> R,

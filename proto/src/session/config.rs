@@ -91,6 +91,15 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// What suits a device that nobody attends: it never gives up, not even on the first
+    /// connection. The seeds of devices must differ. At power-up it starts without the session of
+    /// before: a device that forgot its side of the session would use its Packet Identifiers again.
+    pub fn unattended(seed: u64) -> Self {
+        Self { first_connect: FirstConnect::Forever, seed, ..Self::default() }
+    }
+}
+
 /// Limits of the queue of messages accepted but not yet sent. Messages under way are bounded by
 /// [`Config::window`] instead.
 #[derive(Clone, Copy, Debug)]

@@ -35,7 +35,8 @@ pub(super) struct Flights<'m> {
 
 impl<'m> Flights<'m> {
     pub(super) fn new(mut table: Table<'m, Slot>) -> Self {
-        table.extend_to(table.limit().min(16));
+        let limit = table.limit();
+        table.extend_to(if table.is_fixed() { limit } else { limit.min(16) });
         Self { table, next: 1 }
     }
 

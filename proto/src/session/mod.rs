@@ -139,6 +139,13 @@ impl<'m, S: Store> Session<'m, S> {
         &self.cfg
     }
 
+    /// Sizes in bytes of the driver's buffers, if they are not those of the configuration. They
+    /// count from the next connection on.
+    pub fn set_buffers(&mut self, receive: usize, transmit: usize) {
+        self.cfg.maximum_packet_size = receive.min(u32::MAX as usize) as u32;
+        self.cfg.transmit_buffer = transmit;
+    }
+
     /// The store.
     pub fn store(&self) -> &S {
         &self.store
@@ -266,6 +273,9 @@ impl<S: Store> Engine for Session<'_, S> {
     fn open(&mut self, now: Instant) {
         self.closed = false;
         if self.phase == Phase::Idle {
+            // Of what was not asked for in time only the wish to close still counts.
+            let closed = self.events.contains(&Some(Event::Closed));
+            self.events = [closed.then_some(Event::Closed), None];
             self.recovery.opened(now);
             self.enter(now, Phase::Waiting { until: now });
         }

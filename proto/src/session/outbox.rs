@@ -87,6 +87,7 @@ impl<S: Store> Session<'_, S> {
     fn is_full(&self, cost: usize) -> bool {
         self.store.len(Stage::Queued) >= self.cfg.queue.messages
             || self.store.bytes(Stage::Queued) + cost > self.cfg.queue.bytes
+            || !self.store.fits(cost)
     }
 
     /// Applies the policy of a full queue. `Ok(false)`: the new message is the one dropped.

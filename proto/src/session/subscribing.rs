@@ -71,7 +71,8 @@ impl<S: Store> Session<'_, S> {
         tag: Tag,
         inbox: &mut impl Inbox,
     ) -> Result<(), Refused> {
-        if self.closed {
+        // Who does not wait for the answer may leave at any time; the broker is told later.
+        if self.closed && tag != Tag::NONE {
             return Err(Refused::Closed);
         }
         if filter.as_str().len() + OVERHEAD > self.cfg.transmit_buffer {

@@ -111,6 +111,10 @@ impl Store for FixedStore<'_> {
         Ok(key)
     }
 
+    fn fits(&self, bytes: usize) -> bool {
+        self.lists.has_free() && bytes <= self.bytes.len() - self.used
+    }
+
     fn first(&self, stage: Stage) -> Option<Key> {
         self.lists.first(stage)
     }

@@ -62,6 +62,11 @@ impl Lists {
         Some(key)
     }
 
+    /// Whether a slot is free.
+    pub(super) fn has_free(&self) -> bool {
+        self.free != NONE
+    }
+
     pub(super) fn append<T: Linked>(&mut self, slots: &mut [T], key: Key, stage: Stage) {
         let list = &mut self.stages[stage as usize];
         let Some(slot) = slots.get_mut(key as usize) else { return };

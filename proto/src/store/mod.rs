@@ -94,6 +94,13 @@ pub trait Store {
     /// Adds a message at the end of [`Stage::Queued`].
     fn push(&mut self, meta: Meta, content: Content<'_>) -> Result<Key, StoreError>;
 
+    /// Whether a further message with so many bytes of content can be added. A store that is not
+    /// bounded by itself always says yes.
+    fn fits(&self, bytes: usize) -> bool {
+        let _ = bytes;
+        true
+    }
+
     /// The oldest message of a stage.
     fn first(&self, stage: Stage) -> Option<Key>;
 
