@@ -8,15 +8,22 @@ use everlink_proto::wire::{Ack, Packet, Publish, Version};
 
 use crate::clock::Clock;
 
-/// Entries kept.
+/// Entries kept unless a test wants more.
 const KEPT: usize = 400;
 /// Characters of a payload shown.
 const SHOWN: usize = 24;
 
 /// The last things that happened at one place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Trace {
     entries: VecDeque<(Instant, Entry)>,
+    kept: usize,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), kept: KEPT }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -26,6 +33,11 @@ enum Entry {
 }
 
 impl Trace {
+    /// Keeps the last `entries` from now on.
+    pub fn keep(&mut self, entries: usize) {
+        self.kept = entries;
+    }
+
     /// Adds a remark.
     pub fn note(&mut self, now: Instant, text: impl Into<String>) {
         self.add(now, Entry::Note(text.into()));
@@ -52,7 +64,7 @@ impl Trace {
     }
 
     fn add(&mut self, now: Instant, entry: Entry) {
-        if self.entries.len() == KEPT {
+        while self.entries.len() >= self.kept.max(1) {
             self.entries.pop_front();
         }
         self.entries.push_back((now, entry));

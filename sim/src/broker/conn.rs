@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::{Ack, AckKind, Connect, Packet, Version};
 
+use super::config::BrokerConfig;
 use super::message::Message;
 
 /// Bytes not yet taken by the network beyond which nothing is sent that can wait.
@@ -21,6 +22,8 @@ pub(super) struct Conn {
     pub(super) closing: bool,
     pub(super) heard: Instant,
     pub(super) keep_alive: Duration,
+    /// What its CONNACK offered.
+    pub(super) offer: BrokerConfig,
     /// What the client takes.
     pub(super) receive_maximum: usize,
     pub(super) maximum_packet_size: usize,
@@ -57,6 +60,7 @@ impl Conn {
             closing: false,
             heard: now,
             keep_alive: Duration::ZERO,
+            offer: BrokerConfig::default(),
             receive_maximum: usize::from(u16::MAX),
             maximum_packet_size: usize::MAX,
             alias_maximum: 0,
@@ -68,8 +72,9 @@ impl Conn {
     }
 
     /// Takes over what a CONNECT says.
-    pub(super) fn accept(&mut self, client: &str, connect: &Connect<'_>) {
+    pub(super) fn accept(&mut self, client: &str, connect: &Connect<'_>, offer: &BrokerConfig) {
         let props = &connect.props;
+        self.offer = offer.clone();
         self.phase = Phase::Up;
         self.client = client.to_owned();
         self.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));

@@ -80,7 +80,7 @@ impl Broker {
         let server_keep_alive = self.cfg.server_keep_alive.filter(|_| version == Version::V5);
         if let Some(conn) = self.conns.get_mut(&id) {
             let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
-            conn.accept(&client, &Connect { keep_alive, ..*connect });
+            conn.accept(&client, &Connect { keep_alive, ..*connect }, &self.cfg);
         }
         self.send_connack(id, session_present, &client, connect);
         self.pump(&client);

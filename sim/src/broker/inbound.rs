@@ -64,7 +64,7 @@ impl Broker {
         let Some(alias) = publish.props.topic_alias() else {
             return Some(publish.topic.to_owned());
         };
-        if alias <= self.cfg.topic_alias_maximum {
+        if alias <= conn.offer.topic_alias_maximum {
             if !publish.topic.is_empty() {
                 conn.aliases_in.insert(alias, publish.topic.to_owned());
             }
@@ -85,13 +85,13 @@ impl Broker {
         if let Some(pid) = publish.pid {
             if !conn.unacked.insert(pid.get()) && !publish.dup {
                 flaw = Some(("MQTT-2.2.1-3", ReasonCode::PACKET_IDENTIFIER_IN_USE));
-            } else if v5 && conn.unacked.len() > usize::from(self.cfg.receive_maximum) {
+            } else if v5 && conn.unacked.len() > usize::from(conn.offer.receive_maximum) {
                 flaw = Some(("MQTT-3.3.4-7", ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
             }
         }
-        if publish.qos > self.cfg.maximum_qos {
+        if publish.qos > conn.offer.maximum_qos {
             flaw = Some(("MQTT-3.2.2-11", ReasonCode::QOS_NOT_SUPPORTED));
-        } else if publish.retain && !self.cfg.retain_available {
+        } else if publish.retain && !conn.offer.retain_available {
             flaw = Some(("MQTT-3.2.2-14", ReasonCode::RETAIN_NOT_SUPPORTED));
         } else if publish.props.subscription_ids().next().is_some() {
             flaw = Some(("MQTT-3.3.4-6", ReasonCode::PROTOCOL_ERROR));

@@ -230,7 +230,8 @@ impl Broker {
         if act == Some(Act::Swallow) {
             return;
         }
-        if self.cfg.maximum_packet_size.is_some_and(|most| bytes.len() > most as usize) && !fresh {
+        let most = conn.offer.maximum_packet_size;
+        if most.is_some_and(|most| bytes.len() > most as usize) && !fresh {
             let what = format!("{} bytes", bytes.len());
             return self.offend(id, "MQTT-3.2.2-15", what, ReasonCode::PACKET_TOO_LARGE);
         }

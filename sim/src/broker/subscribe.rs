@@ -39,7 +39,7 @@ impl Broker {
         has_id: bool,
     ) -> Option<ReasonCode> {
         let shared = TopicFilter::new(filter).is_ok_and(|f| f.is_shared());
-        let cfg = &self.cfg;
+        let cfg = self.conns.get(&id).map(|c| &c.offer)?;
         let flaw = if !cfg.wildcards_available && filter.contains(['+', '#']) {
             Some(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED)
         } else if !cfg.shared_available && shared {

@@ -48,6 +48,14 @@ impl Limits {
         self.shared = props.shared_subscription_available().unwrap_or(true);
     }
 
+    /// Whether a message can surely be sent. What its head takes is not known exactly.
+    pub(super) fn allows(&self, qos: QoS, retain: bool, len: usize) -> bool {
+        const HEAD: usize = 64;
+        qos <= self.maximum_qos
+            && (self.retain || !retain)
+            && len.saturating_add(HEAD) <= self.maximum_packet_size
+    }
+
     pub(super) fn publication(&self, publish: &Publish<'_>) -> Result<(), &'static str> {
         if publish.qos > self.maximum_qos {
             Err("MQTT-3.2.2-11")

@@ -15,8 +15,8 @@ use std::fmt;
 
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::{
-    Ack, AckKind, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Subscribe,
-    Unsubscribe, Version, frame_len,
+    Ack, AckKind, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, QoS,
+    Subscribe, Unsubscribe, Version, frame_len,
 };
 
 use inbound::Inbound;
@@ -143,9 +143,10 @@ impl Checker {
         if self.phase == Phase::Closed {
             return;
         }
-        if let Some((pid, qos2)) = started_publish(&self.partial) {
+        if let Some((pid, qos)) = started_publish(&self.partial) {
             // A part of it left the client, which may or may not count that as sent.
-            self.out.started(pid, qos2);
+            let len = frame_len(&self.partial).ok().flatten().map_or(0, |l| l.total_len);
+            self.out.started(pid, qos, self.partial[0] & 1 != 0, len);
         }
         self.phase = Phase::Closed;
         self.out.disconnected();
@@ -216,11 +217,6 @@ impl Checker {
         self.has_method = connect.props.authentication_method().is_some();
         self.session_expiry = connect.props.session_expiry().unwrap_or(0);
         self.limits.keep_alive = Duration::from_secs(u64::from(connect.keep_alive));
-        if connect.clean_start {
-            // [MQTT-3.1.2-4]
-            self.out.forget();
-            self.inbound.forget();
-        }
     }
 
     fn sent_disconnect(&mut self, disconnect: &Disconnect<'_>) {
@@ -257,16 +253,35 @@ impl Checker {
         }
     }
 
+    /// The network took bytes of the client: it is not silent.
+    pub fn wrote(&mut self, now: Instant) {
+        self.spoke = now;
+    }
+
+    /// A packet too large for the client, which begins like this, was skipped.
+    pub fn skipped(&mut self, now: Instant, head: &[u8]) {
+        self.now = now;
+        if let Ok(publish) = Publish::decode_head(self.version, head) {
+            self.inbound.publish(&publish);
+        }
+    }
+
     /// The client takes this packet.
     pub fn received(&mut self, now: Instant, bytes: &[u8]) {
         self.now = now;
         match Packet::decode(self.version, bytes) {
             Ok(Packet::ConnAck(ack)) if self.phase == Phase::Connecting => self.connected(&ack),
+            // What comes between DISCONNECT and the end is known all the same.
+            Ok(Packet::Ack(ack)) if self.phase == Phase::Left && ack.kind != AckKind::PubRel => {
+                self.out.acknowledged(&ack);
+            }
             Ok(_) if self.phase != Phase::Up => {}
             Ok(Packet::Publish(publish)) => self.inbound.publish(&publish),
             Ok(Packet::Ack(ack)) if ack.kind == AckKind::PubRel => {
                 self.inbound.released(ack.pid.get());
             }
+            // It is for an earlier sending; another will come.
+            Ok(Packet::Ack(ack)) if self.is_sending_again(ack.pid.get()) => {}
             Ok(Packet::Ack(ack)) => self.out.acknowledged(&ack),
             Ok(Packet::SubAck(ack)) => drop(self.operations.remove(&ack.pid.get())),
             Ok(Packet::UnsubAck(ack)) => drop(self.operations.remove(&ack.pid.get())),
@@ -274,12 +289,22 @@ impl Checker {
         }
     }
 
+    /// Whether the client is in the middle of sending this PUBLISH again.
+    fn is_sending_again(&self, pid: u16) -> bool {
+        const DUP: u8 = 0x08;
+        let started = started_publish(&self.partial);
+        started.is_some_and(|(p, _)| p == pid) && self.partial[0] & DUP != 0
+    }
+
     fn connected(&mut self, ack: &ConnAck<'_>) {
         if ack.reason.is_error() {
             return;
         }
         self.phase = Phase::Up;
+        // It did not know the broker's Keep Alive before.
+        self.spoke = self.now;
         self.limits.connected(&ack.props);
+        self.out.connected(&self.limits);
         if let Some(expiry) = ack.props.session_expiry() {
             self.session_expiry = expiry;
         }
@@ -311,15 +336,15 @@ fn show(bytes: &[u8]) -> String {
     kind.map_or("no packet".to_owned(), |kind| format!("{kind:?}"))
 }
 
-/// The Packet Identifier of a PUBLISH of which only the beginning is there, and whether its QoS is 2.
-fn started_publish(bytes: &[u8]) -> Option<(u16, bool)> {
+/// Packet Identifier and QoS of a PUBLISH of which only the beginning is there.
+fn started_publish(bytes: &[u8]) -> Option<(u16, QoS)> {
     let (first, length) = (*bytes.first()?, frame_len(bytes).ok()??);
-    let qos = first >> 1 & 3;
-    if first >> 4 != 3 || qos == 0 {
+    let qos = QoS::try_from(first >> 1 & 3).ok().filter(|qos| *qos > QoS::AtMostOnce)?;
+    if first >> 4 != 3 {
         return None;
     }
     let rest = bytes.get(length.header_len..)?;
     let topic = u16::from_be_bytes(*rest.first_chunk()?);
     let pid = rest.get(2 + usize::from(topic)..)?.first_chunk()?;
-    Some((u16::from_be_bytes(*pid), qos == 2))
+    Some((u16::from_be_bytes(*pid), qos))
 }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use everlink_proto::wire::{Ack, AckKind, Publish, QoS, Version};
 
 use super::Checker;
+use super::limits::Limits;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -28,6 +29,11 @@ struct Message {
     here: bool,
     /// Its PUBLISH was sent on the present connection.
     counted: bool,
+    /// It is larger, or of a higher QoS, than the broker took once: it need not be sent again.
+    ruled_out: bool,
+    retain: bool,
+    /// Encoded length with the whole Topic Name; aliases and properties make it uncertain.
+    len: usize,
 }
 
 #[derive(Debug, Default)]
@@ -65,18 +71,35 @@ impl Outbound {
     }
 
     /// A part of a PUBLISH was sent before the connection broke.
-    pub(super) fn started(&mut self, pid: u16, qos2: bool) {
+    pub(super) fn started(&mut self, pid: u16, qos: QoS, retain: bool, len: usize) {
         if !self.uses(pid) {
-            self.add(pid, qos2, None);
+            self.add(pid, qos, None, (retain, len));
         }
     }
 
-    fn add(&mut self, pid: u16, qos2: bool, digest: Option<u64>) {
+    fn add(&mut self, pid: u16, qos: QoS, digest: Option<u64>, (retain, len): (bool, usize)) {
         self.order += 1;
-        let (first, stage) = (self.order, Stage::Published);
-        let message =
-            Message { first, qos2, digest, stage, released: 0, here: true, counted: true };
+        let message = Message {
+            first: self.order,
+            qos2: qos == QoS::ExactlyOnce,
+            digest,
+            stage: Stage::Published,
+            released: 0,
+            here: true,
+            counted: true,
+            ruled_out: false,
+            retain,
+            len,
+        };
         self.messages.insert(pid, message);
+    }
+
+    /// The broker says what it takes.
+    pub(super) fn connected(&mut self, limits: &Limits) {
+        for m in self.messages.values_mut() {
+            let qos = if m.qos2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+            m.ruled_out |= !limits.allows(qos, m.retain, m.len);
+        }
     }
 
     fn under_way(&self) -> usize {
@@ -126,8 +149,10 @@ impl Outbound {
         pid: u16,
         digest: u64,
     ) -> Result<(), &'static str> {
-        let overtakes = self.messages.values().any(|m| m.stage == Stage::Published && !m.here);
-        self.add(pid, publish.qos == QoS::ExactlyOnce, Some(digest));
+        let overtakes =
+            self.messages.values().any(|m| m.stage == Stage::Published && !m.here && !m.ruled_out);
+        let len = publish.topic.len() + publish.payload.len() + publish.props.raw().len();
+        self.add(pid, publish.qos, Some(digest), (publish.retain, len));
         if publish.dup {
             Err("MQTT-3.3.1-1: DUP at the first sending")
         } else if overtakes {

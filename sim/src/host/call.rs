@@ -84,6 +84,7 @@ impl<E: Engine> Host<E> {
     ) -> Result<Tag, Refused> {
         let tag = self.tag();
         let Ok(filter) = TopicFilter::new(filter) else { panic!("{filter:?} as filter") };
+        self.inbox.subscriptions.insert(tag.0);
         let subscription = Subscription { filter, options, id, props: Properties::EMPTY, tag };
         self.inbox.now = now;
         let result = self.engine.subscribe(now, &subscription, &mut self.inbox);

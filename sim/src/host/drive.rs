@@ -78,6 +78,10 @@ impl<E: Engine> Host<E> {
     }
 
     fn send(&mut self, now: Instant, bytes: &[u8]) {
+        if !self.unsent.is_empty() {
+            // It was not silent: it could not send.
+            self.check.wrote(now);
+        }
         self.unsent.extend(bytes);
         let trace = &mut self.trace;
         self.check.sent(now, bytes, |version, packet| trace.packet(now, true, version, packet));
@@ -176,8 +180,8 @@ impl<E: Engine> Host<E> {
         self.retry = false;
         while let Some(frame) = self.framer.peek() {
             let (input, shown) = match frame {
-                Frame::Packet(bytes) => (Input::Packet(bytes), Some(bytes)),
-                Frame::Skipped { head, total } => (Input::Skipped { head, total }, None),
+                Frame::Packet(bytes) => (Input::Packet(bytes), Ok(bytes)),
+                Frame::Skipped { head, total } => (Input::Skipped { head, total }, Err(head)),
                 Frame::Malformed(fault) => {
                     self.trace.note(now, format!("malformed: {fault}"));
                     self.deaf = true;
@@ -185,7 +189,15 @@ impl<E: Engine> Host<E> {
                     return self.input(now, Input::Malformed(fault));
                 }
             };
+            let before = self.engine.status().step;
             let handled = self.engine.handle(now, input, &mut self.inbox);
+            // After it decided to close, an engine takes everything and heeds nothing; nor does it
+            // heed a CONNACK for which it closes.
+            let heeds = match before {
+                Step::Up | Step::Closing => true,
+                Step::Handshake => self.engine.status().step > Step::Handshake,
+                _ => false,
+            };
             self.dirty |= !was_held;
             if handled == Handled::Busy {
                 self.held = true;
@@ -194,11 +206,15 @@ impl<E: Engine> Host<E> {
             self.dirty = true;
             self.activity += 1;
             match shown {
-                Some(bytes) => {
+                _ if !heeds => {}
+                Ok(bytes) => {
                     self.trace.packet(now, false, self.check.version(), bytes);
                     self.check.received(now, bytes);
                 }
-                None => self.trace.note(now, "a packet was skipped"),
+                Err(head) => {
+                    self.trace.note(now, "a packet was skipped");
+                    self.check.skipped(now, head);
+                }
             }
             self.framer.consume();
         }
@@ -220,6 +236,7 @@ impl<E: Engine> Host<E> {
         if wrote {
             self.activity += 1;
             self.retry = true;
+            self.check.wrote(now);
             let pending = self.unsent.len();
             self.input(now, Input::Wrote { pending });
         }

@@ -1,6 +1,6 @@
 //! An inbox that keeps everything it is told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use everlink_proto::engine::{Inbox, Incoming, Outcome, Receipt, Tag, Verdict, WhenFull};
 use everlink_proto::time::{Duration, Instant};
@@ -74,6 +74,8 @@ pub struct Recorder {
     pub messages: Vec<Message>,
     /// Operations that ended, in order.
     pub done: Vec<(Instant, Tag, Fate)>,
+    /// Tags of subscriptions: they are told again each time they are restored.
+    pub(super) subscriptions: BTreeSet<u32>,
     /// Reason Strings that came with the outcomes.
     pub reasons: BTreeMap<u32, String>,
     /// While 0 it has no room for messages; every one taken makes it one less.
@@ -107,14 +109,15 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// How the operation ended, if it did.
+    /// How the operation ended, if it did; of a subscription, the last answer.
     ///
     /// # Panics
-    /// If it was told more than once: every operation has one outcome.
+    /// If another operation was told more than once.
     pub fn fate(&self, tag: Tag) -> Option<Fate> {
-        let mut fates = self.done.iter().filter(|(_, t, _)| *t == tag);
+        let mut fates = self.done.iter().rev().filter(|(_, t, _)| *t == tag);
         let fate = fates.next().map(|(.., fate)| *fate);
-        assert!(fates.next().is_none(), "{tag:?} ended more than once");
+        let again = fates.next().is_some() && !self.subscriptions.contains(&tag.0);
+        assert!(!again, "{tag:?} ended more than once");
         fate
     }
 

@@ -179,6 +179,11 @@ impl Netem {
         self.reset(now, |p| p.server == server);
     }
 
+    /// What a client wrote to connections it has closed since is lost.
+    pub fn drop_closed(&mut self, now: Instant, client: usize) {
+        self.reset(now, |p| p.client == client && p.left[Side::Client as usize]);
+    }
+
     fn reset(&mut self, now: Instant, which: impl Fn(&Pipe) -> bool) {
         for pipe in self.pipes.values_mut().filter(|p| which(p)) {
             let path = &self.paths[pipe.client];

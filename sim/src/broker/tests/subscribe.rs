@@ -212,11 +212,11 @@ fn expired_messages_are_not_delivered_and_others_say_what_is_left() {
 fn a_subscription_is_refused_by_rule_or_by_limits() {
     let mut b = Bench::new();
     b.broker.faults.refuse_subscribe.push(("no".to_owned(), ReasonCode::NOT_AUTHORIZED));
+    b.broker.cfg.wildcards_available = false;
+    b.broker.cfg.shared_available = false;
     b.client(1, Version::V5, "c");
     assert!(b.subscribe(1, "no", up_to(Q0))[0].contains("codes: [135]"));
     assert!(b.broker.subscriptions("c").is_empty());
-    b.broker.cfg.wildcards_available = false;
-    b.broker.cfg.shared_available = false;
     assert!(b.subscribe(1, "a/+", up_to(Q0))[0].contains("codes: [162]"));
     assert!(b.subscribe(1, "$share/g/a", up_to(Q0))[0].contains("codes: [158]"));
     assert_eq!(b.rules().len(), 2);
