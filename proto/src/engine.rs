@@ -277,7 +277,8 @@ pub trait Inbox {
     /// A message arrived.
     fn message(&mut self, message: &Incoming<'_>) -> Verdict;
 
-    /// An operation with a tag other than [`Tag::NONE`] ended.
+    /// An operation with a tag other than [`Tag::NONE`] ended. A subscription is answered again
+    /// each time it is restored, until a later operation on its Topic Filter.
     fn done(&mut self, tag: Tag, outcome: Outcome<'_>) {
         let _ = (tag, outcome);
     }

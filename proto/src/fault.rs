@@ -109,7 +109,7 @@ impl Cause {
     /// Whether trying again soon can help, or a person has to change something first.
     pub fn is_permanent(self) -> bool {
         match self {
-            Self::RefusedByBroker(r) => matches!(
+            Self::RefusedByBroker(r) | Self::Protocol(r) => matches!(
                 r,
                 ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
                     | ReasonCode::CLIENT_IDENTIFIER_NOT_VALID

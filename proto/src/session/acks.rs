@@ -34,7 +34,7 @@ impl<S: Store> Session<'_, S> {
                 return self.acknowledged(now, key, ack, inbox);
             }
             if self.sending.is_partial(key) {
-                return self.violation(now, ReasonCode::PROTOCOL_ERROR);
+                return self.premature(now, key);
             }
             self.measure(now, key, inbox);
             self.release(now, key, pid);
@@ -99,8 +99,7 @@ impl<S: Store> Session<'_, S> {
 
     fn acknowledged(&mut self, now: Instant, key: Key, ack: &Ack<'_>, inbox: &mut impl Inbox) {
         if self.sending.is_partial(key) {
-            // It cannot know the whole packet yet.
-            return self.violation(now, ReasonCode::PROTOCOL_ERROR);
+            return self.premature(now, key);
         }
         self.measure(now, key, inbox);
         let outcome = if ack.reason.is_error() {
@@ -118,6 +117,16 @@ impl<S: Store> Session<'_, S> {
             let round_trip = now.since(meta.sent);
             self.live.acknowledged(now, round_trip);
             inbox.round_trip(round_trip);
+        }
+    }
+
+    /// An acknowledgement came in the middle of the packet that it is for. After a second sending on
+    /// a 3.1.1 connection it is for the first one; another will follow.
+    fn premature(&mut self, now: Instant, key: Key) {
+        if self.store.meta(key).is_some_and(|m| m.repeats > 0) {
+            self.stats.strays += 1;
+        } else {
+            self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
     }
 

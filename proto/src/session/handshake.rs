@@ -106,6 +106,7 @@ impl<S: Store> Session<'_, S> {
         let n = Packet::Connect(packet).encode(self.cfg.version, tx).map_err(|_| Refused::TooLarge);
         match n {
             Ok(n) => {
+                self.unanswered = true;
                 self.enter(now, Phase::Handshake);
                 self.live.sent(now, n);
                 self.stats.bytes_out += n as u64;
@@ -150,6 +151,7 @@ impl<S: Store> Session<'_, S> {
 
     pub(super) fn on_connack(&mut self, now: Instant, ack: &ConnAck<'_>, inbox: &mut impl Inbox) {
         if ack.reason.is_error() {
+            self.unanswered = false;
             inbox.refused(ack.reason, ack.props);
             let redirected = self.follow_redirect(ack.reason, ack.props.server_reference(), inbox);
             self.break_off(
@@ -162,6 +164,8 @@ impl<S: Store> Session<'_, S> {
             }
             return;
         }
+        // Our own CONNECT, whose answer was lost, may have begun a session since it was wiped.
+        let resumed = ack.session_present && self.dance != Dance::Wiped;
         if self.dance_on(now, ack.session_present) {
             return;
         }
@@ -172,7 +176,7 @@ impl<S: Store> Session<'_, S> {
         if !inbox.connected(ack) {
             return self.violation(now, ReasonCode::NOT_AUTHORIZED);
         }
-        self.come_up(now, ack, inbox);
+        self.come_up(now, ack, resumed, inbox);
     }
 
     /// Takes the next step of the 3.1.1 detour; `true` if this connection only served that.
@@ -181,10 +185,7 @@ impl<S: Store> Session<'_, S> {
             Dance::Look if session_present => Dance::Wipe,
             Dance::Wipe => Dance::Wiped,
             Dance::Farewell => Dance::Farewell,
-            Dance::Look | Dance::Wiped | Dance::None => {
-                self.dance = Dance::None;
-                return false;
-            }
+            Dance::Look | Dance::Wiped | Dance::None => return false,
         };
         self.dance = next;
         let leave = Phase::Leaving { reason: ReasonCode::SUCCESS, expiry: None, said: false };
@@ -192,7 +193,7 @@ impl<S: Store> Session<'_, S> {
         true
     }
 
-    fn come_up(&mut self, now: Instant, ack: &ConnAck<'_>, inbox: &mut impl Inbox) {
+    fn come_up(&mut self, now: Instant, ack: &ConnAck<'_>, resumed: bool, inbox: &mut impl Inbox) {
         self.limits = Limits::of(ack, &self.cfg);
         self.live.keep_alive(&self.cfg, self.limits.keep_alive);
         self.connection = self.connection.wrapping_add(1);
@@ -202,20 +203,25 @@ impl<S: Store> Session<'_, S> {
             self.stats.longest_outage = self.stats.longest_outage.max(down);
         }
         self.stats.connections += 1;
-        self.resumed = ack.session_present;
+        self.resumed = resumed;
+        self.dance = Dance::None;
         self.enter(now, Phase::Up);
-        if ack.session_present {
+        if resumed {
             self.resume(now);
         } else {
             self.session_lost(now, inbox);
         }
-        self.event(Event::Up { resumed: ack.session_present });
+        self.unanswered = false;
+        self.event(Event::Up { resumed });
     }
 
     /// [MQTT-4.4.0-1] everything unacknowledged goes again, with its identifiers.
     fn resume(&mut self, now: Instant) {
         self.sending.start_resending(&self.store, now);
-        self.received.resumed(now);
+        self.received.resumed(now, self.doubt);
+        if self.doubt {
+            self.subs.session_lost();
+        }
     }
 
     /// The broker knows nothing of us: what was under way starts anew, what it had already

@@ -1,142 +1,9 @@
-//! Received messages: exactly-once bookkeeping, acknowledgements in order, aliases.
+//! Received messages: offered to the application, acknowledged in order; aliases.
 
+use super::received::{Entry, State};
 use super::*;
 use crate::engine::{Incoming, Verdict};
-use crate::mem::Table;
 use crate::wire::{Publish, QoS, WireError};
-
-/// A received QoS 1 or 2 message whose exchange is not over.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Entry {
-    pid: u16,
-    qos2: bool,
-    state: State,
-    /// Connections on which PUBREL was awaited in vain.
-    carried: u8,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    /// The application has it and will acknowledge it.
-    #[default]
-    Held,
-    /// Acknowledged by the application, but one received earlier is not yet.
-    Ready,
-    /// QoS 2: PUBREC owed or sent, PUBREL awaited.
-    Recorded,
-}
-
-/// All exchanges with the broker as sender, in the order the messages came.
-#[derive(Debug)]
-pub(super) struct Received<'m> {
-    entries: Table<'m, Entry>,
-    /// Entries not yet acknowledged, by QoS 1 and 2.
-    waiting: [usize; 2],
-    /// Since when the PUBREL of the oldest entry is awaited, if any is, and its `carried`.
-    oldest: Option<(Instant, u8)>,
-}
-
-impl<'m> Received<'m> {
-    pub(super) fn new(entries: Table<'m, Entry>) -> Self {
-        Self { entries, waiting: [0; 2], oldest: None }
-    }
-
-    /// The Receive Maximum to announce.
-    pub(super) fn maximum(&self, cfg: &Config) -> u16 {
-        let limit = u16::try_from(self.entries.limit()).unwrap_or(u16::MAX);
-        cfg.receive_maximum.min(limit).max(1)
-    }
-
-    fn find(&self, pid: u16, qos2: bool) -> Option<usize> {
-        self.entries.as_slice().iter().position(|e| e.pid == pid && e.qos2 == qos2)
-    }
-
-    fn push(&mut self, entry: Entry) -> bool {
-        let pushed = self.entries.push(entry);
-        self.waiting[usize::from(entry.qos2)] +=
-            usize::from(pushed && entry.state != State::Recorded);
-        pushed
-    }
-
-    /// A PUBREC goes out, so a PUBREL is awaited.
-    fn recorded(&mut self, now: Instant) {
-        if self.oldest.is_none_or(|(_, carried)| carried > 0) {
-            self.oldest = Some((now, 0));
-        }
-    }
-
-    /// Looks for the PUBREL that is awaited next: one that the broker has not been silent about on
-    /// earlier connections, if there is one, because it may have forgotten those.
-    fn await_release(&mut self, now: Instant) {
-        let recorded = |e: &&Entry| e.state == State::Recorded;
-        let entries = self.entries.as_slice().iter().filter(recorded);
-        let mut least = None;
-        for carried in entries.map(|e| e.carried) {
-            least = Some(least.map_or(carried, |l: u8| l.min(carried)));
-            if carried == 0 {
-                break;
-            }
-        }
-        self.oldest = least.map(|carried| (now, carried));
-    }
-
-    /// The exchange of entry `at` is over.
-    fn release(&mut self, now: Instant, at: usize) {
-        let Some(entry) = self.entries.as_slice().get(at).copied() else { return };
-        let same = |e: &Entry| e.state == State::Recorded && e.carried == entry.carried;
-        let first = self.entries.as_slice().iter().position(same) == Some(at);
-        self.waiting[1] -= usize::from(entry.state != State::Recorded);
-        self.entries.remove(at);
-        if first && self.oldest.is_some_and(|(_, carried)| carried == entry.carried) {
-            self.await_release(now);
-        }
-    }
-
-    /// Since when a PUBREL is awaited. Each connection waits twice as long as the one before, so
-    /// that a broker that forgot an exchange is not left again and again for it.
-    pub(super) fn awaited_since(&self, response_time: Duration) -> Option<Instant> {
-        let (since, carried) = self.oldest?;
-        Some(since + response_time.saturating_mul((1 << carried.min(12)) - 1))
-    }
-
-    pub(super) fn restart_clock(&mut self, now: Instant) {
-        if let Some((since, _)) = &mut self.oldest {
-            *since = now;
-        }
-    }
-
-    /// A connection of the same session is up: the broker is to go on with each exchange.
-    pub(super) fn resumed(&mut self, now: Instant) {
-        self.await_release(now);
-    }
-
-    /// The broker sends unacknowledged QoS 1 messages again, and we shall take them anew.
-    pub(super) fn connection_lost(&mut self) {
-        self.retain(|e| e.qos2);
-        for entry in self.entries.as_mut_slice() {
-            entry.carried = entry.carried.saturating_add(1);
-        }
-        (self.waiting[0], self.oldest) = (0, None);
-    }
-
-    /// The broker knows nothing of these exchanges any more.
-    pub(super) fn session_lost(&mut self) {
-        self.entries.truncate(0);
-        (self.waiting, self.oldest) = ([0; 2], None);
-    }
-
-    fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
-        let entries = self.entries.as_mut_slice();
-        let mut kept = 0;
-        for i in 0..entries.len() {
-            if keep(&entries[i]) {
-                entries[kept] = entries[i];
-                kept += 1;
-            }
-        }
-        self.entries.truncate(kept);
-    }
-}
 
 impl<S: Store> Session<'_, S> {
     pub(super) fn on_publish(
@@ -171,42 +38,50 @@ impl<S: Store> Session<'_, S> {
         inbox: &mut impl Inbox,
     ) -> Handled {
         let qos2 = publish.qos == QoS::ExactlyOnce;
-        if qos2 && let Some(at) = self.received.find(pid, true) {
+        if qos2 && let Some(at) = self.known(now, publish, pid) {
             self.repeated(now, pid, at);
             // The alias it may carry counts all the same.
             self.resolve(now, publish);
             return Handled::Done;
         }
-        // [MQTT-3.3.4-9] more than we said we take.
-        let limit = match self.cfg.version {
-            Version::V5 => usize::from(self.cfg.receive_maximum),
-            Version::V311 => usize::MAX,
-        };
-        if self.received.entries.len() >= limit.min(self.received.entries.limit()) {
-            self.violation(now, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
-            return Handled::Done;
+        if let Some(handled) = self.too_many(now) {
+            return handled;
         }
         // QoS 2 needs no connection: the exchange goes on in a resumed session.
         let epoch = if qos2 { self.session } else { self.connection };
         match self.offer(now, publish, Receipt { pid, qos2, epoch }, inbox) {
             None => {}
             Some(Verdict::Busy) => return Handled::Busy,
-            Some(Verdict::Taken) => self.taken(now, pid, qos2, State::Ready),
-            Some(Verdict::Later) => self.taken(now, pid, qos2, State::Held),
+            Some(Verdict::Taken) => self.taken(now, publish, pid, State::Ready),
+            Some(Verdict::Later) => self.taken(now, publish, pid, State::Held),
         }
         Handled::Done
+    }
+
+    /// What to do if the list of exchanges is full, if it is.
+    fn too_many(&mut self, now: Instant) -> Option<Handled> {
+        let limit = match self.cfg.version {
+            Version::V5 => usize::from(self.cfg.receive_maximum),
+            Version::V311 => usize::MAX,
+        };
+        if !self.received.is_full(limit) {
+            return None;
+        }
+        // A 3.1.1 broker knows no limit, so it is held back until the application acknowledges.
+        if self.cfg.version == Version::V311 && self.received.is_waiting() {
+            return Some(Handled::Busy);
+        }
+        // [MQTT-3.3.4-9] more than we said we take.
+        self.violation(now, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
+        Some(Handled::Done)
     }
 
     /// [MQTT-4.3.3-10] a QoS 2 message that came before must not be delivered again.
     fn repeated(&mut self, now: Instant, pid: u16, at: usize) {
         self.stats.duplicates += 1;
-        let Some(entry) = self.received.entries.as_mut_slice().get_mut(at) else { return };
-        if entry.state != State::Recorded {
-            return;
+        if self.received.came_again(now, at) {
+            self.owe(AckKind::PubRec, pid, ReasonCode::SUCCESS);
         }
-        entry.carried = 0;
-        self.received.await_release(now);
-        self.owe(AckKind::PubRec, pid, ReasonCode::SUCCESS);
     }
 
     /// Offers the message to the application. `None`: it cannot be understood, the connection ends.
@@ -265,17 +140,22 @@ impl<S: Store> Session<'_, S> {
         known
     }
 
-    fn taken(&mut self, now: Instant, pid: u16, qos2: bool, state: State) {
-        let nothing_before = self.received.waiting[usize::from(qos2)] == 0;
-        if state == State::Ready && nothing_before {
-            if qos2 {
-                self.received.push(Entry { pid, qos2, state: State::Recorded, carried: 0 });
-                self.received.recorded(now);
-            }
-            let kind = if qos2 { AckKind::PubRec } else { AckKind::PubAck };
-            return self.owe(kind, pid, ReasonCode::SUCCESS);
+    fn taken(&mut self, now: Instant, publish: &Publish<'_>, pid: u16, state: State) {
+        let qos2 = publish.qos == QoS::ExactlyOnce;
+        let digest = if qos2 { digest(publish) } else { 0 };
+        self.received.push(Entry { pid, digest, qos2, state, carried: 0, doubtful: false });
+        self.release_acknowledged(now);
+    }
+
+    /// The exchange that a QoS 2 message belongs to, if it is not a new one.
+    fn known(&mut self, now: Instant, publish: &Publish<'_>, pid: u16) -> Option<usize> {
+        let at = self.received.find(pid, true)?;
+        let other = || !publish.dup || self.received.digest(at) != digest(publish);
+        if self.received.is_doubtful(at) && other() {
+            self.received.release(now, at);
+            return None;
         }
-        self.received.push(Entry { pid, qos2, state, carried: 0 });
+        Some(at)
     }
 
     pub(super) fn acknowledge_later(
@@ -287,12 +167,9 @@ impl<S: Store> Session<'_, S> {
         if receipt.epoch != epoch || receipt.pid == 0 {
             return Err(Refused::Stale);
         }
-        let at = self.received.find(receipt.pid, receipt.qos2).ok_or(Refused::Stale)?;
-        let entry = self.received.entries.as_mut_slice().get_mut(at).ok_or(Refused::Stale)?;
-        if entry.state != State::Held {
+        if !self.received.acknowledge(receipt.pid, receipt.qos2) {
             return Err(Refused::Stale);
         }
-        entry.state = State::Ready;
         self.release_acknowledged(now);
         Ok(())
     }
@@ -301,38 +178,21 @@ impl<S: Store> Session<'_, S> {
     /// only a prefix of each QoS can be released. Returns whether anything is now owed.
     pub(super) fn release_acknowledged(&mut self, now: Instant) -> bool {
         let mut released = false;
-        for qos2 in [false, true] {
-            while self.received.waiting[usize::from(qos2)] > 0 && self.owed.room() > 0 {
-                let first = |e: &Entry| e.qos2 == qos2 && e.state != State::Recorded;
-                let Some(at) = self.received.entries.as_slice().iter().position(first) else {
-                    break;
-                };
-                let Some(entry) = self.received.entries.as_mut_slice().get_mut(at) else { break };
-                if entry.state != State::Ready {
-                    break;
-                }
-                let pid = entry.pid;
-                self.received.waiting[usize::from(qos2)] -= 1;
-                if qos2 {
-                    entry.state = State::Recorded;
-                    entry.carried = 0;
-                    self.received.recorded(now);
-                    self.owe_if_connected(AckKind::PubRec, pid);
-                } else {
-                    self.received.entries.remove(at);
-                    self.owe_if_connected(AckKind::PubAck, pid);
-                }
-                released = true;
+        while self.owed.room() > 0
+            && let Some(entry) = self.received.next_released(now)
+        {
+            let kind = if entry.qos2 { AckKind::PubRec } else { AckKind::PubAck };
+            let reason = match entry.state {
+                State::Refused => ReasonCode::PACKET_TOO_LARGE,
+                _ => ReasonCode::SUCCESS,
+            };
+            // What came on an earlier connection comes again, and is answered then.
+            if self.phase == Phase::Up && entry.carried == 0 {
+                self.owe(kind, entry.pid, reason);
             }
+            released = true;
         }
         released
-    }
-
-    /// Without a connection the broker asks again in the next one.
-    fn owe_if_connected(&mut self, kind: AckKind, pid: u16) {
-        if self.phase == Phase::Up {
-            self.owe(kind, pid, ReasonCode::SUCCESS);
-        }
     }
 
     pub(super) fn on_pubrel(&mut self, now: Instant, pid: u16) {
@@ -361,9 +221,15 @@ impl<S: Store> Session<'_, S> {
         if self.owed.room() == 0 {
             return Handled::Busy;
         }
+        let publish = Publish::decode_head(self.cfg.version, head);
+        if publish.is_ok_and(|p| p.pid.is_some())
+            && let Some(handled) = self.too_many(now)
+        {
+            return handled;
+        }
         self.stats.skipped += 1;
         self.stats.bytes_in += total as u64;
-        match Publish::decode_head(self.cfg.version, head) {
+        match publish {
             Ok(publish) => {
                 self.resolve(now, &publish);
                 let topic = publish.props.topic_alias().and_then(|a| self.inbound_aliases.get(a));
@@ -372,7 +238,7 @@ impl<S: Store> Session<'_, S> {
                     total,
                 );
                 if let Some(pid) = publish.pid {
-                    self.refuse_skipped(now, pid.get(), publish.qos);
+                    self.refuse_skipped(now, &publish, pid.get());
                 }
             }
             Err(WireError::Truncated | WireError::BadPacketType) => {
@@ -385,17 +251,32 @@ impl<S: Store> Session<'_, S> {
         Handled::Done
     }
 
-    fn refuse_skipped(&mut self, now: Instant, pid: u16, qos: QoS) {
-        match qos {
-            QoS::ExactlyOnce => match self.received.find(pid, true) {
-                Some(at) => self.repeated(now, pid, at),
-                // 3.1.1 knows no refusal: the exchange is completed as if taken.
-                None if self.cfg.version == Version::V311 => {
-                    self.taken(now, pid, true, State::Ready)
-                }
-                None => self.owe(AckKind::PubRec, pid, ReasonCode::PACKET_TOO_LARGE),
-            },
-            _ => self.owe(AckKind::PubAck, pid, ReasonCode::PACKET_TOO_LARGE),
+    fn refuse_skipped(&mut self, now: Instant, publish: &Publish<'_>, pid: u16) {
+        let known = match publish.qos {
+            QoS::ExactlyOnce => self.known(now, publish, pid),
+            _ => None,
+        };
+        match known {
+            Some(at) => self.repeated(now, pid, at),
+            // 3.1.1 knows no refusal: the exchange is completed as if taken.
+            None if self.cfg.version == Version::V311 => {
+                self.taken(now, publish, pid, State::Ready)
+            }
+            None => self.taken(now, publish, pid, State::Refused),
         }
     }
+}
+
+/// Tells most messages apart that have the same Packet Identifier. Not of the Topic Name, which
+/// may be behind an alias.
+fn digest(publish: &Publish<'_>) -> u16 {
+    const LOOKED_AT: usize = 64;
+    let (payload, len) = (publish.payload, publish.payload.len());
+    let head = payload.get(..len.min(LOOKED_AT)).unwrap_or(&[]);
+    let tail = payload.get(len.saturating_sub(LOOKED_AT)..).unwrap_or(&[]);
+    let hash = head
+        .iter()
+        .chain(tail)
+        .fold(len as u32, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193));
+    (hash ^ hash >> 16) as u16
 }

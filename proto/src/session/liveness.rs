@@ -191,6 +191,9 @@ impl Liveness {
         if self.pending > 0 && now >= self.progress + patience * 2 {
             return Some(Demand::Stalled);
         }
+        if now >= self.last_moment() {
+            return Some(Demand::Silent);
+        }
         if let Some(since) = self.silent_since(reply_due) {
             match self.confirm {
                 Some(asked) if !is_out(asked, self.unsent_since()) => {}
@@ -198,9 +201,6 @@ impl Liveness {
                 None if now >= since + patience => return Some(Demand::Ping { suspicious: true }),
                 _ => {}
             }
-        }
-        if now >= self.last_moment() {
-            return Some(Demand::Silent);
         }
         (now >= self.next_ping()).then_some(Demand::Ping { suspicious: false })
     }

@@ -3,7 +3,7 @@
 use super::Owed;
 use super::alias::OutboundAlias;
 use super::flights::Slot;
-use super::inbound::Entry;
+use super::received::Entry;
 use super::subs::Sub;
 use crate::mem::{Table, Text};
 

@@ -3,7 +3,8 @@
 //! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
 //! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages, queue
 //! policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
-//! `inbound` (received messages), `subs` and `subscribing`, `alias`, `flights` (Packet Identifiers).
+//! `inbound` and `received` (received messages), `subs` and `subscribing`, `alias`, `flights` (Packet
+//! Identifiers).
 
 mod acks;
 mod alias;
@@ -16,6 +17,7 @@ mod memory;
 mod outbox;
 mod phase;
 mod publishing;
+mod received;
 mod recovery;
 mod sending;
 mod stats;
@@ -26,8 +28,8 @@ pub use alias::OutboundAlias;
 pub use config::{Backoff, Config, FirstConnect, Ladder, Queue};
 pub use flights::Slot as FlightSlot;
 pub use handshake::Limits;
-pub use inbound::Entry as ReceivedSlot;
 pub use memory::Memory;
+pub use received::Entry as ReceivedSlot;
 pub use stats::Stats;
 pub use subs::Sub as SubscriptionSlot;
 
@@ -41,9 +43,9 @@ use crate::wire::{Ack, AckKind, Connect, Disconnect, Packet, ReasonCode, Version
 use alias::{InboundAliases, OutboundAliases};
 use flights::Flights;
 use handshake::Dance;
-use inbound::Received;
 use liveness::Liveness;
 use phase::{Cut, Phase};
+use received::Received;
 use recovery::Recovery;
 use sending::Sending;
 use subs::Subs;
@@ -61,6 +63,11 @@ pub struct Session<'m, S> {
     resumed: bool,
     /// What the last CONNECT said.
     clean_start: bool,
+    /// CONNECT was sent and neither accepted nor refused yet.
+    unanswered: bool,
+    /// A CONNECT was not answered of late. The broker may have begun a new session for it, so that
+    /// "Session Present" need not mean ours.
+    doubt: bool,
     /// Number of the connection; acknowledgements of received messages are bound to it.
     connection: u32,
     /// Number of the session on the broker's side.
@@ -111,6 +118,8 @@ impl<'m, S: Store> Session<'m, S> {
             closed: false,
             resumed: false,
             clean_start: false,
+            unanswered: false,
+            doubt: false,
             connection: 0,
             session: 0,
             recovery: Recovery::new(cfg.seed),

@@ -5,6 +5,9 @@ use super::recovery::Next;
 use super::*;
 use crate::engine::Step;
 
+/// A CONNECT that was given up may reach the broker so much later, and take over or wipe the session.
+const LATE_CONNECT: Duration = Duration::from_secs(60);
+
 /// Where the session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -65,7 +68,7 @@ impl<S: Store> Session<'_, S> {
         }
         // In the middle of a packet nothing else can be said.
         let farewell = farewell.filter(|_| !self.sending.is_mid_packet());
-        self.connection_ended();
+        self.connection_ended(now);
         let depth = self.ended(now, fault);
         self.cut = Some(Cut { depth, farewell });
     }
@@ -75,7 +78,7 @@ impl<S: Store> Session<'_, S> {
         if self.cut.is_some() || !self.has_pipe() {
             return;
         }
-        self.connection_ended();
+        self.connection_ended(now);
         let depth = self.ended(now, fault);
         if depth > Depth::Pipe {
             self.cut = Some(Cut { depth, farewell: None });
@@ -113,7 +116,11 @@ impl<S: Store> Session<'_, S> {
     }
 
     /// Forgets all that belongs to the connection alone.
-    fn connection_ended(&mut self) {
+    fn connection_ended(&mut self, now: Instant) {
+        if self.phase == Phase::Up && now.since(self.since) >= LATE_CONNECT {
+            self.doubt = false;
+        }
+        self.doubt |= core::mem::take(&mut self.unanswered);
         self.owed.clear();
         self.auth = None;
         self.sending.connection_lost();
@@ -136,7 +143,7 @@ impl<S: Store> Session<'_, S> {
             _ => {
                 if self.has_pipe() {
                     self.cut = Some(Cut { depth: Depth::Pipe, farewell: None });
-                    self.connection_ended();
+                    self.connection_ended(now);
                 }
                 // Closing in an outage must not wait for its end.
                 self.dance = Dance::Farewell;
@@ -203,7 +210,7 @@ impl<S: Store> Session<'_, S> {
             }
             Phase::Opened => return Output::Connect,
             Phase::Leaving { said: true, .. } if self.live.is_drained() => {
-                self.connection_ended();
+                self.connection_ended(now);
                 self.finish_leaving(now);
                 return Output::Close(Depth::Pipe);
             }
@@ -264,12 +271,14 @@ impl<S: Store> Session<'_, S> {
             }
             None => {}
         }
-        if self.phase == Phase::Up
-            && !self.live.held
-            && due.is_some_and(|t| now >= t + self.cfg.response_time)
-        {
+        if self.phase == Phase::Up && self.overdue_at(due).is_some_and(|at| now >= at) {
             self.acknowledgement_overdue(now);
         }
+    }
+
+    /// When the acknowledgement awaited since `due` is overdue; never while we do not read.
+    fn overdue_at(&self, due: Option<Instant>) -> Option<Instant> {
+        due.filter(|_| !self.live.held).map(|t| t + self.cfg.response_time)
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -282,8 +291,7 @@ impl<S: Store> Session<'_, S> {
             }
             Phase::Up => {
                 let due = self.reply_due();
-                let awaited = due.filter(|_| !self.live.held);
-                let overdue = awaited.map_or(Instant::MAX, |t| t + self.cfg.response_time);
+                let overdue = self.overdue_at(due).unwrap_or(Instant::MAX);
                 self.live.deadline(&self.cfg, due).min(overdue)
             }
         };

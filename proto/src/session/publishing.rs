@@ -26,6 +26,11 @@ impl<S: Store> Session<'_, S> {
                 continue;
             }
             let first_here = meta.connection != self.connection;
+            // The limits may be narrower than on the connection before.
+            if first_here && let Some(reason) = self.ruled_out(key, meta.qos, meta.retain) {
+                self.finish(now, key, Outcome::Rejected(reason, Properties::EMPTY), inbox);
+                continue;
+            }
             if first_here && self.sending.open >= self.quota(meta.qos) {
                 // Blocks the queue as well: order.
                 return Put::NoRoom;

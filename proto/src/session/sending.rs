@@ -143,12 +143,13 @@ impl<S: Store> Session<'_, S> {
         if self.sending.partial.is_some() {
             return self.put_rest(now, tx, inbox);
         }
-        if let put @ (Put::Written(_) | Put::NoRoom) = self.put_owed(now, tx) {
-            return put;
-        }
+        // [MQTT-3.14.4-2] nothing follows DISCONNECT.
         let Phase::Leaving { reason, expiry, said: false } = self.phase else {
             return Put::Nothing;
         };
+        if let put @ (Put::Written(_) | Put::NoRoom) = self.put_owed(now, tx) {
+            return put;
+        }
         let expiry_property = [Property::SessionExpiryInterval(expiry.unwrap_or(0))];
         let list = if expiry.is_some() { &expiry_property[..] } else { &[] };
         let packet = Disconnect { reason, props: Properties::from_list(list) };

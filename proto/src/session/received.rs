@@ -1,0 +1,226 @@
+//! Exchanges with the broker as sender: exactly-once bookkeeping, acknowledgements in order.
+
+use super::Config;
+use crate::mem::Table;
+use crate::time::{Duration, Instant};
+
+/// A received QoS 1 or 2 message whose exchange is not over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entry {
+    pub(super) pid: u16,
+    /// Of the payload of a QoS 2 message.
+    pub(super) digest: u16,
+    pub(super) qos2: bool,
+    pub(super) state: State,
+    /// Connections that ended since the broker last sent it.
+    pub(super) carried: u8,
+    /// The broker may have forgotten it, so that the identifier may come with another message.
+    pub(super) doubtful: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    /// The application has it and will acknowledge it.
+    #[default]
+    Held,
+    /// Acknowledged by the application, but one received earlier is not yet.
+    Ready,
+    /// As `Ready`, but too large for us.
+    Refused,
+    /// QoS 2: PUBREC owed or sent, PUBREL awaited.
+    Recorded,
+}
+
+/// All exchanges with the broker as sender, in the order the messages came.
+#[derive(Debug)]
+pub(super) struct Received<'m> {
+    entries: Table<'m, Entry>,
+    /// Entries not yet acknowledged, by QoS 1 and 2.
+    waiting: [usize; 2],
+    /// Since when the PUBREL of the oldest entry is awaited, if any is, and its `carried`.
+    oldest: Option<(Instant, u8)>,
+}
+
+impl<'m> Received<'m> {
+    pub(super) fn new(entries: Table<'m, Entry>) -> Self {
+        Self { entries, waiting: [0; 2], oldest: None }
+    }
+
+    /// The Receive Maximum to announce.
+    pub(super) fn maximum(&self, cfg: &Config) -> u16 {
+        let limit = u16::try_from(self.entries.limit()).unwrap_or(u16::MAX);
+        cfg.receive_maximum.min(limit).max(1)
+    }
+
+    pub(super) fn find(&self, pid: u16, qos2: bool) -> Option<usize> {
+        self.entries.as_slice().iter().position(|e| e.pid == pid && e.qos2 == qos2)
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        let pushed = self.entries.push(entry);
+        self.waiting[usize::from(entry.qos2)] +=
+            usize::from(pushed && entry.state != State::Recorded);
+    }
+
+    /// A PUBREC goes out, so a PUBREL is awaited.
+    fn recorded(&mut self, now: Instant) {
+        if self.oldest.is_none_or(|(_, carried)| carried > 0) {
+            self.oldest = Some((now, 0));
+        }
+    }
+
+    /// Looks for the PUBREL that is awaited next: one that the broker has not been silent about on
+    /// earlier connections, if there is one, because it may have forgotten those.
+    fn await_release(&mut self, now: Instant) {
+        let recorded = |e: &&Entry| e.state == State::Recorded && !e.doubtful;
+        let entries = self.entries.as_slice().iter().filter(recorded);
+        let mut least = None;
+        for carried in entries.map(|e| e.carried) {
+            least = Some(least.map_or(carried, |l: u8| l.min(carried)));
+            if carried == 0 {
+                break;
+            }
+        }
+        self.oldest = least.map(|carried| (now, carried));
+    }
+
+    pub(super) fn digest(&self, at: usize) -> u16 {
+        self.entries.as_slice().get(at).map_or(0, |e| e.digest)
+    }
+
+    pub(super) fn is_doubtful(&self, at: usize) -> bool {
+        self.entries.as_slice().get(at).is_some_and(|e| e.doubtful)
+    }
+
+    fn forget(&mut self, at: usize) {
+        let Some(entry) = self.entries.as_slice().get(at) else { return };
+        self.waiting[usize::from(entry.qos2)] -= usize::from(entry.state != State::Recorded);
+        self.entries.remove(at);
+    }
+
+    /// The exchange of entry `at` is over.
+    pub(super) fn release(&mut self, now: Instant, at: usize) {
+        let Some(entry) = self.entries.as_slice().get(at).copied() else { return };
+        let same = |e: &Entry| e.state == State::Recorded && e.carried == entry.carried;
+        let first = self.entries.as_slice().iter().position(same) == Some(at);
+        self.forget(at);
+        if first && self.oldest.is_some_and(|(_, carried)| carried == entry.carried) {
+            self.await_release(now);
+        }
+    }
+
+    /// Since when a PUBREL is awaited. Each connection waits twice as long as the one before, so
+    /// that a broker that forgot an exchange is not left again and again for it.
+    pub(super) fn awaited_since(&self, response_time: Duration) -> Option<Instant> {
+        let (since, carried) = self.oldest?;
+        Some(since + response_time.saturating_mul((1 << carried.min(12)) - 1))
+    }
+
+    pub(super) fn restart_clock(&mut self, now: Instant) {
+        if let Some((since, _)) = &mut self.oldest {
+            *since = now;
+        }
+    }
+
+    /// A connection of the same session is up: the broker is to go on with each exchange.
+    pub(super) fn resumed(&mut self, now: Instant, doubt: bool) {
+        for entry in self.entries.as_mut_slice() {
+            entry.doubtful |= doubt;
+        }
+        self.await_release(now);
+    }
+
+    /// The broker sends unacknowledged QoS 1 messages again, and we shall take them anew.
+    pub(super) fn connection_lost(&mut self) {
+        self.retain(|e| e.qos2);
+        for entry in self.entries.as_mut_slice() {
+            entry.carried = entry.carried.saturating_add(1);
+        }
+        (self.waiting[0], self.oldest) = (0, None);
+    }
+
+    /// The broker knows nothing of these exchanges any more.
+    pub(super) fn session_lost(&mut self) {
+        self.entries.truncate(0);
+        (self.waiting, self.oldest) = ([0; 2], None);
+    }
+
+    /// Whether there is no room for a further exchange, or no more than `limit` are allowed.
+    pub(super) fn is_full(&mut self, limit: usize) -> bool {
+        let limit = limit.min(self.entries.limit());
+        if self.entries.len() >= limit
+            && let Some(at) = self.entries.as_slice().iter().position(|e| e.doubtful)
+        {
+            // The broker sends new messages, so it must have forgotten this one.
+            self.forget(at);
+        }
+        self.entries.len() >= limit
+    }
+
+    /// Whether some message waits for the application's acknowledgement.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting != [0; 2]
+    }
+
+    /// The broker sent the QoS 2 message of entry `at` again. Whether PUBREC is due again.
+    pub(super) fn came_again(&mut self, now: Instant, at: usize) -> bool {
+        let Some(entry) = self.entries.as_mut_slice().get_mut(at) else { return false };
+        (entry.carried, entry.doubtful) = (0, false);
+        let recorded = entry.state == State::Recorded;
+        if recorded {
+            self.await_release(now);
+        }
+        recorded
+    }
+
+    /// The application has done with a message; `false` if it already had.
+    pub(super) fn acknowledge(&mut self, pid: u16, qos2: bool) -> bool {
+        let held = |e: &&mut Entry| e.pid == pid && e.qos2 == qos2 && e.state == State::Held;
+        match self.entries.as_mut_slice().iter_mut().find(held) {
+            Some(entry) => {
+                entry.state = State::Ready;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The next message that can be acknowledged to the broker, as it was before: of each QoS the
+    /// first of those not acknowledged, if it is ready.
+    pub(super) fn next_released(&mut self, now: Instant) -> Option<Entry> {
+        for qos2 in [false, true] {
+            if self.waiting[usize::from(qos2)] == 0 {
+                continue;
+            }
+            let first = |e: &Entry| e.qos2 == qos2 && e.state != State::Recorded;
+            let Some(at) = self.entries.as_slice().iter().position(first) else { continue };
+            let entry = self.entries.as_slice()[at];
+            if entry.state == State::Held {
+                continue;
+            }
+            self.waiting[usize::from(qos2)] -= 1;
+            if qos2 && entry.state == State::Ready {
+                self.entries.as_mut_slice()[at].state = State::Recorded;
+                if entry.carried == 0 {
+                    self.recorded(now);
+                }
+            } else {
+                self.entries.remove(at);
+            }
+            return Some(entry);
+        }
+        None
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+        let entries = self.entries.as_mut_slice();
+        let mut kept = 0;
+        for i in 0..entries.len() {
+            if keep(&entries[i]) {
+                entries[kept] = entries[i];
+                kept += 1;
+            }
+        }
+        self.entries.truncate(kept);
+    }
+}
