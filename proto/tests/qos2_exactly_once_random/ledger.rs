@@ -1,0 +1,163 @@
+//! What was sent, and what must have become of it.
+
+use std::collections::BTreeMap;
+
+use everlink_proto::engine::Tag;
+use everlink_proto::session::Session;
+use everlink_proto::store::RamStore;
+use everlink_proto::time::{Duration, Instant};
+use everlink_proto::wire::{QoS, Version};
+use everlink_sim::host::Fate;
+use everlink_sim::pair::Pair;
+
+/// A message the engine accepted; its number is its place in the list and the start of its payload.
+pub(crate) struct Sent {
+    pub(crate) tag: Tag,
+    pub(crate) topic: &'static str,
+    pub(crate) qos: QoS,
+    pub(crate) expiry: Option<Duration>,
+    pub(crate) at: Instant,
+}
+
+/// A message the broker has for the client.
+pub(crate) struct Cast {
+    pub(crate) topic: &'static str,
+    pub(crate) qos: QoS,
+    pub(crate) at: Instant,
+    /// The client was subscribed and can take it.
+    pub(crate) expected: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) cast: Vec<Cast>,
+    /// When the broker forgot which QoS 2 messages it had taken.
+    pub(crate) forgotten: Vec<Instant>,
+    /// How often the inbox had been told of room when a message was last refused.
+    pub(crate) refused_at: Option<usize>,
+}
+
+/// The number at the start of a payload.
+fn number(payload: &[u8]) -> usize {
+    let digits = payload.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0, |n, b| n * 10 + usize::from(b - b'0'))
+}
+
+type TestPair<'m> = Pair<Session<'m, RamStore>>;
+
+impl Ledger {
+    pub(crate) fn judge(&self, pair: &TestPair<'_>) {
+        self.judge_sent(pair);
+        self.judge_cast(pair);
+        if self.refused_at.is_some_and(|told| pair.inbox.room_told <= told) {
+            pair.fail("the queue refused a message and never told that it has room again");
+        }
+    }
+
+    /// When the broker lost what it knew of the client.
+    fn losses(&self, pair: &TestPair<'_>) -> Vec<Instant> {
+        let connects = pair.servers[0].connects();
+        let lost = connects.iter().filter(|c| !c.session_present).map(|c| c.at);
+        lost.chain(self.forgotten.iter().copied()).collect()
+    }
+
+    fn judge_sent(&self, pair: &TestPair<'_>) {
+        let losses = self.losses(pair);
+        let mut taken: Vec<Vec<Instant>> = vec![Vec::new(); self.sent.len()];
+        let mut last = BTreeMap::new();
+        for a in pair.servers[0].accepted().iter().filter(|a| a.topic != "deny/1") {
+            let n = number(&a.payload);
+            if taken[n].is_empty() {
+                let before = last.insert(a.topic.clone(), n);
+                if before.is_some_and(|before| before > n) {
+                    pair.fail(&format!("order: {n} after {before:?} on {}", a.topic));
+                }
+            }
+            taken[n].push(a.at);
+        }
+        let mut fates: BTreeMap<Tag, Vec<(Instant, Fate)>> = BTreeMap::new();
+        for (at, tag, fate) in &pair.inbox.done {
+            fates.entry(*tag).or_default().push((*at, *fate));
+        }
+        for (n, (sent, taken)) in self.sent.iter().zip(&taken).enumerate() {
+            let fates = fates.get(&sent.tag).map_or(&[][..], Vec::as_slice);
+            let &[(ended, fate)] = fates else {
+                pair.fail(&format!("message {n} has the fates {fates:?}"))
+            };
+            if let Some(flaw) = flaw(sent, (ended, fate), taken, &losses, pair.version()) {
+                pair.fail(&format!("message {n} ({fate:?}, taken at {taken:?}): {flaw}"));
+            }
+        }
+    }
+
+    fn judge_cast(&self, pair: &TestPair<'_>) {
+        let losses = self.losses(pair);
+        let lost_after = |at: Instant| losses.iter().any(|loss| *loss >= at);
+        let lost_between = |a: Instant, b: Instant| losses.iter().any(|l| *l >= a && *l <= b);
+        let mut got: Vec<Vec<Instant>> = vec![Vec::new(); self.cast.len()];
+        let mut last = BTreeMap::new();
+        for m in pair.inbox.messages.iter().filter(|m| m.topic.starts_with("in/")) {
+            let n = number(&m.payload);
+            if got[n].is_empty() {
+                let before = last.insert((m.topic.clone(), m.qos), n);
+                if before.is_some_and(|before| before > n) {
+                    pair.fail(&format!("order: got {n} after {before:?} on {}", m.topic));
+                }
+            }
+            got[n].push(m.at);
+        }
+        for (n, (cast, got)) in self.cast.iter().zip(&got).enumerate() {
+            let doubled = got.windows(2).any(|w| !lost_between(w[0], w[1]));
+            let flaw = match cast.qos {
+                QoS::AtMostOnce if got.len() > 1 => "QoS 0 came twice",
+                QoS::AtLeastOnce | QoS::ExactlyOnce
+                    if got.is_empty() && cast.expected && !lost_after(cast.at) =>
+                {
+                    "lost"
+                }
+                QoS::ExactlyOnce if doubled => "doubled",
+                _ => continue,
+            };
+            pair.fail(&format!("message {n} from {}, got at {got:?}: {flaw}", cast.topic));
+        }
+    }
+}
+
+fn flaw(
+    sent: &Sent,
+    (ended, fate): (Instant, Fate),
+    taken: &[Instant],
+    losses: &[Instant],
+    version: Version,
+) -> Option<&'static str> {
+    let lost_between = |a: Instant, b: Instant| losses.iter().any(|l| *l >= a && *l <= b);
+    let denied = sent.topic == "deny/1";
+    let doubled = taken.windows(2).any(|w| !lost_between(w[0], w[1]));
+    let lost_since = |at: Instant| losses.iter().any(|l| *l >= at);
+    match (fate, sent.qos) {
+        (_, QoS::AtMostOnce) if taken.len() > 1 => Some("QoS 0 was taken twice"),
+        (_, QoS::ExactlyOnce) if doubled => Some("doubled"),
+        (Fate::Delivered(_), QoS::AtLeastOnce | QoS::ExactlyOnce)
+            if taken.is_empty() && !denied =>
+        {
+            Some("delivered, but the broker never took it")
+        }
+        (Fate::Delivered(_), QoS::AtLeastOnce | QoS::ExactlyOnce)
+            if denied && version == Version::V5 =>
+        {
+            Some("delivered, but the broker refused it")
+        }
+        (Fate::Expired, _) if sent.expiry.is_none() => Some("expired without an expiry"),
+        (Fate::Expired, _) if ended.since(sent.at) < sent.expiry.unwrap_or_default() => {
+            Some("expired too early")
+        }
+        (Fate::Expired | Fate::Dropped(_), _)
+            if taken.first().is_some_and(|at| !lost_since(*at)) =>
+        {
+            Some("given up although the broker took it")
+        }
+        (Fate::Superseded, _) => Some("a message cannot be superseded"),
+        _ => None,
+    }
+}
