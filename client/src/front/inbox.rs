@@ -1,7 +1,6 @@
 //! What the engine tells, put where the application finds it.
 
 use std::sync::Weak;
-use std::task::Waker;
 use std::time::Duration;
 
 use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Tag, Verdict};
@@ -14,6 +13,7 @@ use super::shared::{BrokerInfo, Shared};
 use super::state::Latency;
 use super::streams::{Streams, filter_of};
 use super::waiters::{Ack, Waiters};
+use super::wakes::Wakes;
 
 #[derive(Debug, Default)]
 pub(crate) struct Front {
@@ -30,13 +30,13 @@ pub(crate) struct Front {
     pub(crate) follow_redirects: bool,
     pub(crate) pongs: u64,
     /// To be woken when the queue has room, when all is delivered, when a ping is answered.
-    pub(crate) room: Vec<Waker>,
-    pub(crate) idle: Vec<Waker>,
-    pub(crate) pinging: Vec<Waker>,
+    pub(crate) room: Wakes,
+    pub(crate) idle: Wakes,
+    pub(crate) pinging: Wakes,
     /// Operations whose fate somebody awaits.
     pub(crate) awaited: usize,
     /// Collected while the lock is held, woken after.
-    pub(crate) wakes: Vec<Waker>,
+    pub(crate) wakes: Wakes,
     pub(crate) shared: Weak<Shared>,
     pub(crate) closed: bool,
     pub(crate) requests: u64,

@@ -15,6 +15,7 @@ mod state;
 mod streams;
 mod subscribe;
 mod waiters;
+mod wakes;
 
 pub use auth::Authenticator;
 pub use builder::{BuildError, Builder};

@@ -13,6 +13,7 @@ use everlink_proto::wire::{Properties, Property, QoS, Version};
 use super::connect::push;
 use super::error::PublishError;
 use super::handle::Client;
+use super::inbox::Front;
 use super::shared::Shared;
 use super::waiters::{Ack, Outcome};
 
@@ -102,17 +103,7 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
     /// An invalid topic or property; [`Refused::QueueFull`] if there is no room and the queue's
     /// policy is to wait or to reject; or another reason why the caller has to act.
     pub fn send(self) -> Result<Delivery, PublishError> {
-        let topic = self.checked()?;
-        self.client.shared.change(|engine, front, now| {
-            let tag = front.waiters.add();
-            match engine.publish(now, &self.outgoing(topic, tag), front) {
-                Ok(()) => Ok(Delivery { shared: self.client.shared.clone(), tag, awaited: false }),
-                Err(refused) => {
-                    front.waiters.release(tag);
-                    Err(refused.into())
-                }
-            }
-        })
+        Ok(self.offer(self.checked()?, |_| ())?)
     }
 
     /// Accepts the message as soon as there is room. Cancel-safe: dropped before it is ready, the
@@ -123,25 +114,40 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
     pub async fn accepted(self) -> Result<Delivery, PublishError> {
         let topic = self.checked()?;
         poll_fn(|cx| {
-            self.client.shared.change(|engine, front, now| {
-                let tag = front.waiters.add();
-                let result = engine.publish(now, &self.outgoing(topic, tag), front);
-                if let Err(refused) = result {
-                    front.waiters.release(tag);
-                    if refused == Refused::QueueFull && self.client.when_full == WhenFull::Wait {
-                        front.room.push(cx.waker().clone());
-                        return Poll::Pending;
-                    }
-                    return Poll::Ready(Err(refused.into()));
+            let mut waits = false;
+            let offered = self.offer(topic, |front| {
+                waits = self.client.when_full == WhenFull::Wait;
+                if waits {
+                    front.room.push(cx.waker().clone());
                 }
-                Poll::Ready(Ok(Delivery {
-                    shared: self.client.shared.clone(),
-                    tag,
-                    awaited: false,
-                }))
-            })
+            });
+            match offered {
+                Err(Refused::QueueFull) if waits => Poll::Pending,
+                other => Poll::Ready(other.map_err(PublishError::from)),
+            }
         })
         .await
+    }
+
+    /// Offers the message to the engine once.
+    fn offer(
+        &self,
+        topic: TopicName<'_>,
+        full: impl FnOnce(&mut Front),
+    ) -> Result<Delivery, Refused> {
+        let shared = &self.client.shared;
+        let tag = shared.submit(self.expiry.is_some(), |engine, front, now| {
+            let tag = front.waiters.add();
+            engine.publish(now, &self.outgoing(topic, tag), front).map(|()| tag).inspect_err(
+                |refused| {
+                    front.waiters.release(tag);
+                    if *refused == Refused::QueueFull {
+                        full(front);
+                    }
+                },
+            )
+        })?;
+        Ok(Delivery { shared: shared.clone(), tag, awaited: false })
     }
 
     fn checked(&self) -> Result<TopicName<'a>, PublishError> {

@@ -99,35 +99,31 @@ impl Shared {
     /// Changes the engine and lets the driver know.
     pub(crate) fn change<R>(&self, f: impl FnOnce(&mut Engine_, &mut Front, Instant) -> R) -> R {
         let now = clock::now(self.start);
-        let mut core = self.lock();
-        let Core { engine, front, .. } = &mut *core;
-        let result = f(engine, front, now);
-        let driver = if core.kicked { None } else { core.driver.clone() };
-        core.kicked = true;
-        self.release(core);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        let mut guard = self.lock();
+        let core = &mut *guard;
+        let result = f(&mut core.engine, &mut core.front, now);
+        core.show(&self.state, self.start);
+        core.kick();
+        guard.release();
         result
     }
 
-    /// Unlocks, then wakes whom the change concerns.
-    fn release(&self, mut core: MutexGuard<'_, Core>) {
-        let Core { engine, front, shown, .. } = &mut *core;
-        if !front.idle.is_empty() && engine.held() == 0 {
-            front.wakes.append(&mut front.idle);
-        }
-        let wakes = std::mem::take(&mut front.wakes);
-        let status = engine.status();
-        let changed = *shown != status;
-        *shown = status;
-        drop(core);
-        if changed {
-            self.state.send_replace(state(&status, self.start));
-        }
-        for waker in wakes {
-            waker.wake();
-        }
+    /// As [`change`](Self::change), for publishing: the state of the connection stays as it is, and
+    /// unless something may expire, nobody asks for the time.
+    #[inline]
+    pub(crate) fn submit<R>(
+        &self,
+        expires: bool,
+        f: impl FnOnce(&mut Engine_, &mut Front, Instant) -> R,
+    ) -> R {
+        let mut guard = self.lock();
+        let core = &mut *guard;
+        let timed = expires || core.engine.is_expiring();
+        let now = if timed { clock::now(self.start) } else { core.engine.seen() };
+        let result = f(&mut core.engine, &mut core.front, now);
+        core.kick();
+        guard.release();
+        result
     }
 
     pub(crate) fn acknowledge(&self, receipt: Receipt) -> Result<(), Refused> {
@@ -137,6 +133,43 @@ impl Shared {
     /// The driver is gone: nothing will move any more.
     pub(crate) fn abandoned(&self) {
         self.change(|_, front, _| front.close());
+    }
+}
+
+impl Core {
+    /// Shows what has changed. Under the lock, else an older state could come last.
+    fn show(&mut self, state: &watch::Sender<State>, start: tokio::time::Instant) {
+        let status = self.engine.status();
+        if self.shown != status {
+            self.shown = status;
+            state.send_replace(self::state(&status, start));
+        }
+        if !self.front.idle.is_empty() && self.engine.held() == 0 {
+            self.front.wakes.append(&mut self.front.idle);
+        }
+    }
+
+    /// Lets the driver know that something changed.
+    #[inline]
+    fn kick(&mut self) {
+        if !self.kicked {
+            self.kicked = true;
+            self.front.wakes.extend(self.driver.clone());
+        }
+    }
+}
+
+/// Unlocks, then wakes.
+trait Release {
+    fn release(self);
+}
+
+impl Release for MutexGuard<'_, Core> {
+    #[inline]
+    fn release(mut self) {
+        let wakes = self.front.wakes.take();
+        drop(self);
+        wakes.wake();
     }
 }
 
@@ -165,7 +198,8 @@ impl Share for DriverShare {
         cx: Option<&Context<'_>>,
         f: impl FnOnce(&mut Engine_, &mut Front) -> R,
     ) -> R {
-        let mut core = self.0.lock();
+        let mut guard = self.0.lock();
+        let core = &mut *guard;
         if let Some(cx) = cx {
             core.kicked = false;
             match &mut core.driver {
@@ -173,9 +207,9 @@ impl Share for DriverShare {
                 none => *none = Some(cx.waker().clone()),
             }
         }
-        let Core { engine, front, .. } = &mut *core;
-        let result = f(engine, front);
-        self.0.release(core);
+        let result = f(&mut core.engine, &mut core.front);
+        core.show(&self.0.state, self.0.start);
+        guard.release();
         result
     }
 

@@ -12,6 +12,7 @@ use everlink_proto::wire::{QoS, SubscribeOptions};
 use super::message::{Chunk, Message};
 use super::shared::Shared;
 use super::waiters::Ack;
+use super::wakes::Wakes;
 
 /// Messages without a subscriber in this process that are kept for one that may still come.
 const LIMBO: usize = 1024;
@@ -182,7 +183,7 @@ impl Streams {
         &mut self,
         filter: usize,
         outcome: EngineOutcome<'_>,
-        wakes: &mut Vec<Waker>,
+        wakes: &mut Wakes,
     ) {
         let answer = match outcome {
             EngineOutcome::Delivered(reason, props) => Ok(Ack::new(reason, props)),
@@ -238,7 +239,7 @@ impl Streams {
     }
 
     /// Nothing more will come.
-    pub(crate) fn wake_all(&mut self, wakes: &mut Vec<Waker>) {
+    pub(crate) fn wake_all(&mut self, wakes: &mut Wakes) {
         wakes.extend(self.streams.iter_mut().flatten().filter_map(|s| s.waker.take()));
     }
 
@@ -263,7 +264,7 @@ impl Streams {
         incoming: &Incoming<'_>,
         app_waits: bool,
         shared: &Weak<Shared>,
-        wakes: &mut Vec<Waker>,
+        wakes: &mut Wakes,
     ) -> Verdict {
         let topic = self.route(incoming);
         let matched = std::mem::take(&mut self.route.streams);
@@ -297,7 +298,7 @@ impl Streams {
         incoming: &Incoming<'_>,
         stuck: bool,
         shared: &Weak<Shared>,
-        wakes: &mut Vec<Waker>,
+        wakes: &mut Wakes,
     ) -> Verdict {
         let mut verdict = Verdict::Taken;
         let mut message = Some(message);

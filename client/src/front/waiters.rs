@@ -5,6 +5,8 @@ use std::task::{Context, Poll, Waker};
 use everlink_proto::engine::{Outcome as EngineOutcome, Tag, WhenFull};
 use everlink_proto::wire::{Properties, ReasonCode};
 
+use super::wakes::Wakes;
+
 /// How an accepted message, subscription or other operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -242,7 +244,7 @@ impl Waiters {
     }
 
     /// The client is closed: everybody who still waits learns that.
-    pub(crate) fn close(&mut self, wakes: &mut Vec<Waker>) {
+    pub(crate) fn close(&mut self, wakes: &mut Wakes) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Slot::Watched = slot
                 && let Extra::Waker(waker) = std::mem::replace(&mut self.extras[index], Extra::None)

@@ -90,6 +90,7 @@ pub struct Session<'m, S> {
     /// When the whole queue may be searched for expired messages again.
     next_sweep: Instant,
     expiring: usize,
+    seen: Instant,
     stats: Stats,
 }
 
@@ -137,6 +138,7 @@ impl<'m, S: Store> Session<'m, S> {
             was_full: false,
             next_sweep: Instant::MAX,
             expiring: 0,
+            seen: Instant::ZERO,
             stats: Stats::default(),
             cfg,
             store,
@@ -175,6 +177,16 @@ impl<'m, S: Store> Session<'m, S> {
         self.store.len(Stage::Queued)
             + self.store.len(Stage::Sent)
             + self.store.len(Stage::Released)
+    }
+
+    /// Whether a message in the queue has an expiry.
+    pub fn is_expiring(&self) -> bool {
+        self.expiring > 0
+    }
+
+    /// The latest time it was told: near enough to accept a message where nothing expires.
+    pub fn seen(&self) -> Instant {
+        self.seen
     }
 
     /// The smoothed round trip to the broker; zero before the first measurement.
@@ -315,6 +327,7 @@ impl<S: Store> Engine for Session<'_, S> {
     }
 
     fn poll(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Output {
+        self.seen = now;
         self.step(now, tx, inbox)
     }
 
