@@ -157,17 +157,19 @@ pub(crate) fn contains<const N: usize>(text: &[u8], needles: [u8; N]) -> bool {
     const LANES: usize = size_of::<usize>();
     const ONES: usize = usize::MAX / 255;
     const HIGHS: usize = ONES << 7;
-    let (words, tail) = text.as_chunks::<LANES>();
-    let mut hits = 0;
-    for word in words {
+    let hits = |word: &[u8; LANES]| {
         let word = usize::from_ne_bytes(*word);
-        for needle in needles {
+        needles.iter().fold(0, |hits, needle| {
             // A lane becomes zero where it equals the needle; the rest finds a zero lane.
-            let lanes = word ^ (ONES * needle as usize);
-            hits |= lanes.wrapping_sub(ONES) & !lanes & HIGHS;
-        }
+            let lanes = word ^ (ONES * *needle as usize);
+            hits | lanes.wrapping_sub(ONES) & !lanes & HIGHS
+        })
+    };
+    // The last word overlaps the one before.
+    match text.last_chunk() {
+        Some(last) => text.as_chunks().0.iter().chain([last]).any(|word| hits(word) != 0),
+        None => text.iter().any(|b| needles.contains(b)),
     }
-    hits != 0 || tail.iter().any(|b| needles.contains(b))
 }
 
 #[cold]

@@ -1,5 +1,6 @@
 //! Messages in growing memory.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Content, Key, Meta, Stage, Store, StoreError};
@@ -29,10 +30,23 @@ struct Slot {
     prev: u32,
     next: u32,
     meta: Meta,
-    topic_len: usize,
-    props_len: usize,
+    /// The Topic Name, apart from the other bytes so that it need not be checked each time it is
+    /// read.
+    name: String,
+    /// Properties, then payload.
     data: Vec<u8>,
+    props_len: u32,
     topic: Chain,
+}
+
+impl Slot {
+    fn bytes(&self) -> usize {
+        self.name.len() + self.data.len()
+    }
+
+    fn has_buffers(&self) -> bool {
+        self.data.capacity() + self.name.capacity() != 0
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +97,7 @@ impl RamStore {
             let key = self.free;
             let slot = &mut self.slots[key as usize];
             self.free = slot.next;
-            self.free_buffers -= usize::from(slot.data.capacity() != 0);
+            self.free_buffers -= usize::from(slot.has_buffers());
             slot.meta = meta;
             return Ok(key);
         }
@@ -94,9 +108,9 @@ impl RamStore {
             prev: NONE,
             next: NONE,
             meta,
-            topic_len: 0,
-            props_len: 0,
+            name: String::new(),
             data: Vec::new(),
+            props_len: 0,
             topic: Chain { hash: 0, prev: NONE, next: NONE },
         });
         Ok(key)
@@ -105,7 +119,7 @@ impl RamStore {
     fn link_last(&mut self, key: Key, stage: Stage) {
         let tail = self.stages[stage as usize].tail;
         let slot = &mut self.slots[key as usize];
-        let bytes = slot.data.len();
+        let bytes = slot.bytes();
         (slot.used, slot.meta.stage, slot.prev, slot.next) = (true, stage, tail, NONE);
         match self.slots.get_mut(tail as usize) {
             Some(last) => last.next = key,
@@ -120,7 +134,7 @@ impl RamStore {
     fn unlink(&mut self, key: Key) -> Option<Stage> {
         let slot = self.slot(key)?;
         let stage = slot.meta.stage;
-        let (prev, next, bytes) = (slot.prev, slot.next, slot.data.len());
+        let (prev, next, bytes) = (slot.prev, slot.next, slot.bytes());
         match self.slots.get_mut(prev as usize) {
             Some(p) => p.next = next,
             None => self.stages[stage as usize].head = next,
@@ -140,10 +154,11 @@ impl RamStore {
 
     fn drop_content(&mut self, key: Key) {
         let slot = &mut self.slots[key as usize];
+        slot.name.clear();
         slot.data.clear();
-        (slot.topic_len, slot.props_len) = (0, 0);
-        if slot.data.capacity() > KEPT_BUFFER_BYTES {
-            slot.data = Vec::new();
+        slot.props_len = 0;
+        if slot.name.capacity() + slot.data.capacity() > KEPT_BUFFER_BYTES {
+            (slot.name, slot.data) = Default::default();
         }
     }
 
@@ -164,17 +179,22 @@ impl Store for RamStore {
     fn push(&mut self, meta: Meta, content: Content<'_>) -> Result<Key, StoreError> {
         let key = self.take_free(meta)?;
         let slot = &mut self.slots[key as usize];
-        if slot.data.try_reserve_exact(content.cost()).is_err() {
+        let Content { topic, props, payload } = content;
+        if slot.name.try_reserve_exact(topic.len()).is_err()
+            || slot.data.try_reserve_exact(props.len() + payload.len()).is_err()
+        {
+            self.free_buffers += usize::from(slot.has_buffers());
             slot.next = self.free;
             self.free = key;
             return Err(StoreError);
         }
-        slot.data.extend_from_slice(content.topic.as_bytes());
-        slot.data.extend_from_slice(content.props);
-        slot.data.extend_from_slice(content.payload);
-        (slot.topic_len, slot.props_len) = (content.topic.len(), content.props.len());
+        slot.name.push_str(topic);
+        slot.data.extend_from_slice(props);
+        slot.data.extend_from_slice(payload);
+        // Properties are shorter than a packet, and that is less than 2^28 bytes.
+        slot.props_len = props.len() as u32;
         self.link_last(key, Stage::Queued);
-        self.index_append(key, content.topic);
+        self.index_append(key, topic);
         Ok(key)
     }
 
@@ -196,9 +216,8 @@ impl Store for RamStore {
 
     fn content(&self, key: Key) -> Option<Content<'_>> {
         let slot = self.slot(key)?;
-        let (topic, rest) = slot.data.split_at_checked(slot.topic_len)?;
-        let (props, payload) = rest.split_at_checked(slot.props_len)?;
-        Some(Content { topic: core::str::from_utf8(topic).ok()?, props, payload })
+        let (props, payload) = slot.data.split_at_checked(slot.props_len as usize)?;
+        Some(Content { topic: &slot.name, props, payload })
     }
 
     fn advance(&mut self, key: Key, to: Stage) {
@@ -217,7 +236,7 @@ impl Store for RamStore {
             self.unlink(key);
             let head = self.stages[Stage::Queued as usize].head;
             let slot = &mut self.slots[key as usize];
-            let bytes = slot.data.len();
+            let bytes = slot.bytes();
             (slot.meta.stage, slot.meta.pid, slot.prev, slot.next) = (Stage::Queued, 0, NONE, head);
             match self.slots.get_mut(head as usize) {
                 Some(first) => first.prev = key,
@@ -239,9 +258,9 @@ impl Store for RamStore {
         let keep = self.free_buffers < KEPT_BUFFERS;
         let slot = &mut self.slots[key as usize];
         if !keep {
-            slot.data = Vec::new();
+            (slot.name, slot.data) = Default::default();
         }
-        self.free_buffers += usize::from(slot.data.capacity() != 0);
+        self.free_buffers += usize::from(slot.has_buffers());
         slot.used = false;
         slot.next = self.free;
         self.free = key;
