@@ -1,5 +1,6 @@
 //! The clients that are compared: one file each, one row each in [`ALL`].
 
+mod codec;
 mod everlink;
 mod raw;
 mod rumqttc;
@@ -43,6 +44,7 @@ pub(crate) const REFERENCE: &str = "rumqttc";
 /// All of them, in the order of the tables.
 pub(crate) const ALL: &[Contender] = &[
     Contender { name: "raw", publish: raw::publish, receive: raw::receive },
+    Contender { name: "codec", publish: codec::publish, receive: codec::receive },
     Contender { name: "everlink", publish: everlink::publish, receive: everlink::receive },
     Contender { name: "rumqttc", publish: rumqttc::publish, receive: rumqttc::receive },
 ];
