@@ -27,3 +27,7 @@ demo *ARGS:
 # Side by side with other clients: see bench/README.md.
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
+
+# The emulated board: tests with `board` in their name; `firmware/README.md` tells how to run it by hand.
+board *ARGS:
+    cargo nextest run -p board-tests {{ARGS}}
