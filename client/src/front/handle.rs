@@ -129,7 +129,7 @@ impl Client {
                 if engine.held() == 0 || front.is_closed() {
                     return Poll::Ready(());
                 }
-                front.idle.push(cx.waker().clone());
+                front.idle.wait(&mut front.wakes, cx);
                 Poll::Pending
             })
         })
@@ -151,7 +151,7 @@ impl Client {
                     if front.pongs != seen {
                         return Poll::Ready(start.elapsed());
                     }
-                    front.pinging.push(cx.waker().clone());
+                    front.pinging.wait(&mut front.wakes, cx);
                     Poll::Pending
                 })
             })
@@ -189,11 +189,13 @@ impl Client {
     /// cannot be prolonged; then this is as `close`.
     pub fn close_expiring(&self, session_expiry: Duration) {
         let list = [Property::SessionExpiryInterval(seconds(session_expiry))];
-        self.shared.change(|engine, _, now| {
+        self.shared.change(|engine, front, now| {
             // [MQTT-3.14.2-2] zero in CONNECT, anything else in DISCONNECT is an error.
             let ends = engine.limits().session_expiry == 0;
             let props = if ends { Properties::EMPTY } else { Properties::from_list(&list) };
-            engine.close(now, Disconnect { reason: ReasonCode::SUCCESS, props });
+            if !front.is_closed() {
+                engine.close(now, Disconnect { reason: ReasonCode::SUCCESS, props });
+            }
         });
     }
 
@@ -204,7 +206,12 @@ impl Client {
 
     fn leave(&self, reason: ReasonCode) {
         let packet = Disconnect { reason, props: Properties::EMPTY };
-        self.shared.change(|engine, _, now| engine.close(now, packet));
+        self.shared.change(|engine, front, now| {
+            // Closed already: it must not close what is opened later.
+            if !front.is_closed() {
+                engine.close(now, packet);
+            }
+        });
     }
 
     /// Waits until all messages came to their end, at most `time`, then closes. Tells how many are
@@ -256,12 +263,19 @@ impl<L: Link> Driver<L> {
 
     /// Connects, and runs until the client is closed or, if the first-connect policy says so,
     /// gives up. Dropping the future drops the connection at once, without DISCONNECT.
-    pub async fn run(mut self) -> Stopped<L> {
-        self.guard.0.look(|_, front| front.reopen());
-        let fault = match self.inner.run().await {
-            Finished::Closed => None,
-            Finished::GaveUp(fault) => Some(fault),
-        };
-        Stopped { driver: self, fault }
+    ///
+    /// The client counts as open from this call on, before the future is first polled.
+    pub fn run(mut self) -> impl Future<Output = Stopped<L>> {
+        self.guard.0.change(|engine, front, now| {
+            front.reopen();
+            engine.open(now);
+        });
+        async move {
+            let fault = match self.inner.run().await {
+                Finished::Closed => None,
+                Finished::GaveUp(fault) => Some(fault),
+            };
+            Stopped { driver: self, fault }
+        }
     }
 }

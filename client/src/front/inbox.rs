@@ -1,9 +1,10 @@
 //! What the engine tells, put where the application finds it.
 
 use std::sync::Weak;
+use std::task::Context;
 use std::time::Duration;
 
-use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Tag, Verdict};
+use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Refused, Tag, Verdict};
 use everlink_proto::time::Instant;
 use everlink_proto::wire::{Auth, ConnAck, Properties, Property, ReasonCode};
 
@@ -46,6 +47,15 @@ impl Front {
     /// Whether the driver has stopped.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Nothing is accepted that nobody would send.
+    pub(crate) fn check_open(&self) -> Result<(), Refused> {
+        if self.closed { Err(Refused::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn wait_for_room(&mut self, cx: &Context<'_>) {
+        self.room.wait(&mut self.wakes, cx);
     }
 
     /// The driver runs again.

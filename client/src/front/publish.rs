@@ -118,7 +118,7 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
             let offered = self.offer(topic, |front| {
                 waits = self.client.when_full == WhenFull::Wait;
                 if waits {
-                    front.room.push(cx.waker().clone());
+                    front.wait_for_room(cx);
                 }
             });
             match offered {
@@ -137,6 +137,7 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
     ) -> Result<Delivery, Refused> {
         let shared = &self.client.shared;
         let tag = shared.submit(self.expiry.is_some(), |engine, front, now| {
+            front.check_open()?;
             let tag = front.waiters.add();
             engine.publish(now, &self.outgoing(topic, tag), front).map(|()| tag).inspect_err(
                 |refused| {

@@ -98,6 +98,7 @@ impl<'a> Subscribe<'a> {
         let filter = TopicFilter::new(self.filter)?;
         let shared = self.client.shared.clone();
         let stream = shared.change(|engine, front, now| {
+            front.check_open()?;
             let channel = (self.capacity, self.overflow, self.manual);
             let (stream, index) = front.streams.add(self.filter, self.options, channel);
             let options = front.streams.filter(index).map_or(self.options, |f| f.options);
@@ -141,6 +142,7 @@ impl Client {
     pub async fn unsubscribe(&self, filter: &str) -> Result<Ack, SubscribeError> {
         let filter = TopicFilter::new(filter)?;
         let tag = self.shared.change(|engine, front, now| {
+            front.check_open()?;
             let tag = front.waiters.add();
             let result = engine.unsubscribe(now, filter, tag, front);
             result.map(|()| tag).inspect_err(|_| front.waiters.release(tag))

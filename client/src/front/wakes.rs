@@ -1,6 +1,6 @@
 //! Tasks to be woken once the lock is released.
 
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 /// A list of wakers that allocates nothing for the first, which is mostly the only one.
 #[derive(Debug, Default)]
@@ -14,6 +14,18 @@ impl Wakes {
         match self.first {
             None => self.first = Some(waker),
             Some(_) => self.more.push(waker),
+        }
+    }
+
+    /// Registers who waits. Futures that were dropped stay on the list, so a long one is woken
+    /// (`wakes` gets it): those who still wait come back.
+    pub(crate) fn wait(&mut self, wakes: &mut Self, cx: &Context<'_>) {
+        const LONG: usize = 256;
+        if self.more.len() >= LONG {
+            wakes.append(self);
+        }
+        if !self.first.iter().chain(&self.more).any(|w| w.will_wake(cx.waker())) {
+            self.push(cx.waker().clone());
         }
     }
 

@@ -1,5 +1,6 @@
 //! The simulator's model broker at the far end of in-memory connections.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use everlink_proto::time::Instant;
@@ -17,22 +18,33 @@ pub struct Model {
     broker: Arc<Mutex<Broker>>,
     changed: Arc<watch::Sender<u64>>,
     path: Path,
+    opened: Arc<AtomicU32>,
 }
 
 impl Model {
     /// Serves what arrives at `listener`.
-    pub fn start(path: &Path, mut listener: Listener) -> Self {
+    pub fn start(path: &Path, listener: Listener) -> Self {
         let broker = Arc::new(Mutex::new(Broker::new(1)));
-        let model = Self { broker, changed: Arc::new(watch::Sender::new(0)), path: path.clone() };
-        let serving = model.clone();
+        let model = Self {
+            broker,
+            changed: Arc::new(watch::Sender::new(0)),
+            path: path.clone(),
+            opened: Arc::new(AtomicU32::new(0)),
+        };
+        model.listen(listener);
+        model
+    }
+
+    /// Serves what arrives at a further listener.
+    pub fn listen(&self, mut listener: Listener) {
+        let serving = self.clone();
         tokio::spawn(async move {
-            for id in 1.. {
-                let Some(io) = listener.next().await else { return };
-                serving.with(|broker, now| broker.opened(now, PipeId(id)));
-                tokio::spawn(serving.clone().serve(PipeId(id), io));
+            while let Some(io) = listener.next().await {
+                let id = PipeId(serving.opened.fetch_add(1, Ordering::Relaxed));
+                serving.with(|broker, now| broker.opened(now, id));
+                tokio::spawn(serving.clone().serve(id, io));
             }
         });
-        model
     }
 
     /// Looks at the broker, or changes it.
