@@ -44,7 +44,7 @@ impl World {
         let engine = Session::new(config, RamStore::new(), memory);
         let mut sim = Pair::with_server(seed, engine, Buffers::default(), Broker::new(seed));
         sim.hosts.clear();
-        super::time::reset();
+        super::time::reset(sim.now().as_micros());
         Self(Rc::new(RefCell::new(Inner {
             sim,
             check: Checker::new(),

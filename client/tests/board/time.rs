@@ -30,9 +30,9 @@ impl Driver for Stepped {
     }
 }
 
-/// Back to the start.
-pub fn reset() {
-    NOW.set(0);
+/// A new start at this time.
+pub fn reset(micros: u64) {
+    NOW.set(micros);
     ALARMS.with_borrow_mut(Vec::clear);
     WAKES.set(0);
 }
