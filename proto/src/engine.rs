@@ -104,7 +104,7 @@ pub enum Event {
     },
     /// The connection is lost, or an attempt failed.
     Down(Fault),
-    /// The first-connect policy allows no further attempt.
+    /// The first-connect policy allows no further attempt; closed until it is opened again.
     GaveUp(Fault),
     /// Closed as asked.
     Closed,
@@ -340,7 +340,7 @@ pub trait Engine {
     fn open(&mut self, now: Instant);
 
     /// Leaves: what is in hand is sent, then DISCONNECT, then the pipe is closed. Messages not
-    /// yet acknowledged stay in the store.
+    /// yet acknowledged stay in the store. Does nothing, and tells nothing, when not open.
     fn close(&mut self, now: Instant, disconnect: Disconnect<'_>);
 
     /// Drops the connection at once and makes a new one, without waiting.

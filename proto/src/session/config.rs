@@ -24,9 +24,10 @@ pub struct Config {
     /// 3.1.1 only: how often an unacknowledged packet is sent again on a live connection before
     /// the connection is given up. MQTT 5 forbids it `[MQTT-4.4.0-1]`.
     pub max_repeats: u8,
-    /// Start without an old session at power-up.
+    /// Start without an old session at power-up: until the first connection since the session
+    /// was made is up.
     pub clean_start: bool,
-    /// Start without the session at each reconnection as well.
+    /// Start without the session at each reconnection as well, and when opened again.
     pub clean_reconnect: bool,
     /// MQTT 5: seconds the broker keeps the session after the connection is lost;
     /// `u32::MAX` means for ever.

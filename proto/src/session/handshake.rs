@@ -137,7 +137,8 @@ impl<S: Store> Session<'_, S> {
         if self.dance == Dance::Farewell {
             return true;
         }
-        if self.recovery.ever_up {
+        // Also when opened again after a close: messages may still be under way.
+        if self.recovery.has_session {
             return self.cfg.clean_reconnect;
         }
         if self.cfg.version == Version::V5 || self.cfg.clean_reconnect || !self.cfg.clean_start {

@@ -210,7 +210,9 @@ impl<'m, S: Store> Session<'m, S> {
     }
 
     fn event(&mut self, event: Event) {
-        if let Some(slot) = self.events.iter_mut().find(|e| e.is_none()) {
+        // The last word counts: with events still untold, the newest takes the last one's place.
+        let at = self.events.iter().position(Option::is_none).unwrap_or(self.events.len() - 1);
+        if let Some(slot) = self.events.get_mut(at) {
             *slot = Some(event);
         }
     }
@@ -294,9 +296,8 @@ impl<S: Store> Engine for Session<'_, S> {
     fn open(&mut self, now: Instant) {
         self.closed = false;
         if self.phase == Phase::Idle {
-            // Of what was not asked for in time only the wish to close still counts.
-            let closed = self.events.contains(&Some(Event::Closed));
-            self.events = [closed.then_some(Event::Closed), None];
+            // What an earlier driver was not told any more is of no use now.
+            self.events = [None; 2];
             self.recovery.opened(now);
             self.enter(now, Phase::Waiting { until: now });
         }

@@ -108,6 +108,8 @@ impl<S: Store> Session<'_, S> {
                 cut
             }
             Next::GiveUp => {
+                // Nobody is left to send anything until it is opened again.
+                self.closed = true;
                 self.event(Event::GaveUp(fault));
                 self.enter(now, Phase::Idle);
                 Depth::Pipe
@@ -133,7 +135,7 @@ impl<S: Store> Session<'_, S> {
 
     pub(super) fn start_leaving(&mut self, now: Instant, disconnect: Disconnect<'_>) {
         match self.phase {
-            Phase::Idle => self.event(Event::Closed),
+            Phase::Idle => {}
             Phase::Up if self.cut.is_none() => {
                 let forget = (self.cfg.ephemeral && self.held() == 0).then_some(0);
                 let expiry = disconnect.props.session_expiry().or(forget);
@@ -142,7 +144,10 @@ impl<S: Store> Session<'_, S> {
             Phase::Leaving { .. } => {}
             _ => {
                 if self.has_pipe() {
-                    self.cut = Some(Cut { depth: Depth::Pipe, farewell: None });
+                    // Without it, a broker that has just accepted CONNECT would publish the will.
+                    let told = matches!(self.phase, Phase::Handshake);
+                    let farewell = told.then_some(disconnect.reason);
+                    self.cut = Some(Cut { depth: Depth::Pipe, farewell });
                     self.connection_ended(now);
                 }
                 // Closing in an outage must not wait for its end.

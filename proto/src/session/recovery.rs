@@ -15,6 +15,8 @@ pub(super) struct Recovery {
     pub(super) endpoint: u16,
     /// The session was up at least once since it was opened.
     pub(super) ever_up: bool,
+    /// The session was up at least once since power-up: what follows goes on with it.
+    pub(super) has_session: bool,
     pub(super) fault: Option<Fault>,
     /// Since when there is no connection.
     pub(super) down_since: Option<Instant>,
@@ -35,6 +37,7 @@ impl Recovery {
             failures: 0,
             endpoint: 0,
             ever_up: false,
+            has_session: false,
             fault: None,
             down_since: None,
             up_since: None,
@@ -51,7 +54,7 @@ impl Recovery {
 
     /// The session is up. Returns how long it was down.
     pub(super) fn up(&mut self, now: Instant) -> Duration {
-        self.ever_up = true;
+        (self.ever_up, self.has_session) = (true, true);
         self.fault = None;
         self.up_since = Some(now);
         self.down_since.take().map_or(Duration::ZERO, |t| now.since(t))
