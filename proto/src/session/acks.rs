@@ -34,7 +34,7 @@ impl<S: Store> Session<'_, S> {
                 return self.acknowledged(now, key, ack, inbox);
             }
             if self.sending.is_partial(key) {
-                return self.premature(now, key);
+                return self.premature(now);
             }
             self.measure(now, key, inbox);
             self.release(now, key, pid);
@@ -44,7 +44,7 @@ impl<S: Store> Session<'_, S> {
                 meta.repeats = meta.repeats.saturating_sub(1);
             }
             self.stats.strays += 1;
-        } else if matches!(self.flights.get(pid), Flight::Ghost(_)) {
+        } else if ack.reason.is_error() || matches!(self.flights.get(pid), Flight::Ghost(_)) {
             self.stray(pid);
         } else {
             // The broker holds an exchange we know nothing of: let it end.
@@ -99,7 +99,7 @@ impl<S: Store> Session<'_, S> {
 
     fn acknowledged(&mut self, now: Instant, key: Key, ack: &Ack<'_>, inbox: &mut impl Inbox) {
         if self.sending.is_partial(key) {
-            return self.premature(now, key);
+            return self.premature(now);
         }
         self.measure(now, key, inbox);
         let outcome = if ack.reason.is_error() {
@@ -120,10 +120,10 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// An acknowledgement came in the middle of the packet that it is for. After a second sending on
-    /// a 3.1.1 connection it is for the first one; another will follow.
-    fn premature(&mut self, now: Instant, key: Key) {
-        if self.store.meta(key).is_some_and(|m| m.repeats > 0) {
+    /// An acknowledgement came in the middle of the packet that it is for. If that is a second
+    /// sending, it is for the first one; another will follow.
+    fn premature(&mut self, now: Instant) {
+        if self.sending.partial_again {
             self.stats.strays += 1;
         } else {
             self.violation(now, ReasonCode::PROTOCOL_ERROR);
@@ -190,7 +190,7 @@ impl<S: Store> Session<'_, S> {
         {
             return self.break_off(now, Fault::new(Step::Up, Cause::AckMissing), None);
         }
-        self.sending.start_resending(&self.store, limit);
+        self.sending.start_resending(&self.store, Some(limit));
         self.sending.restart_clocks(now);
     }
 }

@@ -218,7 +218,7 @@ impl<S: Store> Session<'_, S> {
 
     /// [MQTT-4.4.0-1] everything unacknowledged goes again, with its identifiers.
     fn resume(&mut self, now: Instant) {
-        self.sending.start_resending(&self.store, now);
+        self.sending.start_resending(&self.store, None);
         self.received.resumed(now, self.doubt);
         if self.doubt {
             self.subs.session_lost();

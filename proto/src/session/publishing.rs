@@ -21,11 +21,11 @@ impl<S: Store> Session<'_, S> {
     ) -> Put {
         while let Some(key) = self.sending.resend {
             let Some(meta) = self.store.meta(key).copied() else { break };
-            if meta.sent > self.sending.resend_before {
+            let first_here = meta.connection != self.connection;
+            if !first_here && self.sending.is_recent(meta.sent) {
                 self.sending.resend = self.store.next(key);
                 continue;
             }
-            let first_here = meta.connection != self.connection;
             // The limits may be narrower than on the connection before.
             if first_here && let Some(reason) = self.ruled_out(key, meta.qos, meta.retain) {
                 self.finish(now, key, Outcome::Rejected(reason, Properties::EMPTY), inbox);
@@ -186,6 +186,7 @@ impl<S: Store> Session<'_, S> {
             self.outbound_aliases.learn(content.topic);
         }
         self.sending.partial = (!whole).then_some((key, body));
+        self.sending.partial_again = dup;
         if let Some(pid) = pid {
             self.under_way(now, key, pid, inbox);
         } else if whole {

@@ -14,12 +14,15 @@ use crate::wire::{EncodeError, PacketId, Properties, Property};
 pub(super) struct Sending {
     /// A PUBLISH of which the payload up to this offset is written.
     pub(super) partial: Option<(Key, usize)>,
+    /// It was sent before, on this connection or an earlier one.
+    pub(super) partial_again: bool,
     /// The next message to be sent again; new ones wait until there is none `[MQTT-4.6.0-1]`.
     pub(super) resend: Option<Key>,
     /// The next PUBREL to be sent again.
     pub(super) rerelease: Option<Key>,
-    /// Only what was last sent at or before this instant is sent again.
-    pub(super) resend_before: Instant,
+    /// Of what was sent on this connection, only what was last sent at or before this instant is
+    /// sent again.
+    resend_before: Option<Instant>,
     /// QoS 1 and 2 messages under way on this connection.
     pub(super) open: u16,
     pub(super) ping_wanted: bool,
@@ -42,10 +45,17 @@ impl Sending {
         self.partial.is_some_and(|(k, _)| k == key)
     }
 
-    pub(super) fn start_resending(&mut self, store: &impl Store, now: Instant) {
+    /// Starts sending again what was sent on an earlier connection, and, if it was at or before
+    /// `before`, on this one.
+    pub(super) fn start_resending(&mut self, store: &impl Store, before: Option<Instant>) {
         self.rerelease = store.first(Stage::Released);
         self.resend = store.first(Stage::Sent);
-        self.resend_before = now;
+        self.resend_before = before;
+    }
+
+    /// Whether a message that was last sent on this connection need not be sent again now.
+    pub(super) fn is_recent(&self, sent: Instant) -> bool {
+        self.resend_before.is_none_or(|before| sent > before)
     }
 
     /// `key` is about to leave its place in the store.
@@ -167,6 +177,17 @@ impl<S: Store> Session<'_, S> {
             let Some(owed) = self.owed.front() else { break };
             if let Some(pid) = PacketId::new(owed.pid) {
                 let room = tx.get_mut(n..).unwrap_or(&mut []);
+                // [MQTT-4.6.0-4] those of earlier PUBRECs, which are to be sent again, go first.
+                if owed.kind == AckKind::PubRel {
+                    match self.put_rerelease(now, room) {
+                        Put::Written(more) => {
+                            n += more;
+                            continue;
+                        }
+                        Put::NoRoom => return if n == 0 { Put::NoRoom } else { Put::Written(n) },
+                        Put::Nothing => {}
+                    }
+                }
                 match self.put_ack(owed.kind, pid, owed.reason, room) {
                     Ok(more) => n += more,
                     Err(_) if n == 0 => return Put::NoRoom,
@@ -210,7 +231,7 @@ impl<S: Store> Session<'_, S> {
     fn put_rerelease(&mut self, now: Instant, tx: &mut [u8]) -> Put {
         while let Some(key) = self.sending.rerelease {
             let Some(meta) = self.store.meta(key) else { break };
-            if meta.sent > self.sending.resend_before {
+            if meta.connection == self.connection && self.sending.is_recent(meta.sent) {
                 self.sending.rerelease = self.store.next(key);
                 continue;
             }
