@@ -118,6 +118,11 @@ impl Cause {
                     | ReasonCode::BANNED
                     | ReasonCode::BAD_AUTHENTICATION_METHOD
             ),
+            // Another client uses our identifier: going back at once would only start a fight.
+            Self::DisconnectedByBroker(r) => matches!(
+                r,
+                ReasonCode::SESSION_TAKEN_OVER | ReasonCode::NOT_AUTHORIZED | ReasonCode::BANNED
+            ),
             Self::Tls => true,
             _ => false,
         }

@@ -154,15 +154,12 @@ impl<S: Store> Session<'_, S> {
         if ack.reason.is_error() {
             self.unanswered = false;
             inbox.refused(ack.reason, ack.props);
-            let redirected = self.follow_redirect(ack.reason, ack.props.server_reference(), inbox);
+            self.follow_redirect(ack.reason, ack.props.server_reference(), inbox);
             self.break_off(
                 now,
                 Fault::new(Step::Handshake, Cause::RefusedByBroker(ack.reason)),
                 None,
             );
-            if redirected {
-                self.hurry(now);
-            }
             return;
         }
         // Our own CONNECT, whose answer was lost, may have begun a session since it was wiped.
@@ -240,22 +237,11 @@ impl<S: Store> Session<'_, S> {
         self.subs.session_lost();
     }
 
-    /// The next attempt need not wait: somebody told us where to go.
-    fn hurry(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Waiting { .. }) && self.recovery.failures < 3 {
-            self.enter(now, Phase::Waiting { until: now });
-        }
-    }
-
-    fn follow_redirect(
-        &mut self,
-        reason: ReasonCode,
-        to: Option<&str>,
-        inbox: &mut impl Inbox,
-    ) -> bool {
+    fn follow_redirect(&mut self, reason: ReasonCode, to: Option<&str>, inbox: &mut impl Inbox) {
         let permanent = reason == ReasonCode::SERVER_MOVED;
         let moved = permanent || reason == ReasonCode::USE_ANOTHER_SERVER;
-        moved && to.is_some_and(|server| inbox.redirect(server, permanent))
+        self.recovery.redirected =
+            moved && to.is_some_and(|server| inbox.redirect(server, permanent));
     }
 
     pub(super) fn on_disconnect(
@@ -269,12 +255,8 @@ impl<S: Store> Session<'_, S> {
             return self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
         inbox.refused(packet.reason, packet.props);
-        let redirected =
-            self.follow_redirect(packet.reason, packet.props.server_reference(), inbox);
+        self.follow_redirect(packet.reason, packet.props.server_reference(), inbox);
         self.break_off(now, Fault::new(Step::Up, Cause::DisconnectedByBroker(packet.reason)), None);
-        if redirected {
-            self.hurry(now);
-        }
     }
 
     pub(super) fn on_auth(&mut self, now: Instant, auth: &Auth<'_>, inbox: &mut impl Inbox) {

@@ -188,12 +188,7 @@ impl<S: Store> Session<'_, S> {
         match self.phase {
             Phase::Waiting { .. } => self.enter(now, Phase::Waiting { until: now }),
             Phase::Idle | Phase::Leaving { .. } => {}
-            _ => {
-                self.break_off(now, Fault::new(self.step_now(), Cause::Requested), None);
-                if matches!(self.phase, Phase::Waiting { .. }) {
-                    self.enter(now, Phase::Waiting { until: now });
-                }
-            }
+            _ => self.break_off(now, Fault::new(self.step_now(), Cause::Requested), None),
         }
     }
 

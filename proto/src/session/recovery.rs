@@ -1,10 +1,13 @@
 //! From any fault back to a connection: backoff, ladder, rotation, first-connect policy.
 
 use super::{Config, FirstConnect};
-use crate::engine::{Depth, Fault};
-use crate::time::{Duration, Instant};
+use crate::engine::{Cause, Depth, Fault};
+use crate::time::{Duration, Instant, micros};
 
 use super::config::Backoff;
+
+/// So often in a row another server is gone to without a pause.
+const REDIRECTS: u32 = 3;
 
 /// Memory across connections.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Recovery {
     /// Since when there is no connection.
     pub(super) down_since: Option<Instant>,
     up_since: Option<Instant>,
+    /// The broker said to use another server: no failure, unless it goes on and on.
+    pub(super) redirected: bool,
     random: u64,
 }
 
@@ -41,6 +46,7 @@ impl Recovery {
             fault: None,
             down_since: None,
             up_since: None,
+            redirected: false,
             // xorshift must not start at zero; spread seeds that differ in few bits.
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
         }
@@ -63,11 +69,16 @@ impl Recovery {
     /// A connection or an attempt is lost.
     pub(super) fn failed(&mut self, cfg: &Config, now: Instant, fault: Fault) -> Next {
         self.fault = Some(fault);
+        self.down_since.get_or_insert(now);
         let was_up = self.up_since.take();
+        let redirected = core::mem::take(&mut self.redirected);
+        if fault.cause == Cause::Requested {
+            return Next::Retry { at: now, cut: Depth::Pipe };
+        }
         if was_up.is_some_and(|t| now.since(t) >= cfg.backoff.stable) {
             self.failures = 0;
         }
-        if was_up.is_none() && cfg.endpoints > 1 {
+        if was_up.is_none() && !redirected && cfg.endpoints > 1 {
             self.endpoint = (self.endpoint + 1) % cfg.endpoints;
         }
         if was_up.is_some() {
@@ -75,7 +86,9 @@ impl Recovery {
             self.failures = self.failures.min(1);
         }
         self.failures = self.failures.saturating_add(1);
-        self.down_since.get_or_insert(now);
+        if redirected && self.failures <= REDIRECTS {
+            return Next::Retry { at: now, cut: Depth::Pipe };
+        }
         if !self.ever_up {
             match cfg.first_connect {
                 FirstConnect::Fail => return Next::GiveUp,
@@ -111,7 +124,7 @@ impl Recovery {
             // Trying fast would not help, and some brokers lock accounts.
             return drawn
                 .max(cfg.backoff.refused)
-                .max(self.draw((cfg.backoff.refused * growth).min(cfg.backoff.max)));
+                .max(self.draw(cfg.backoff.refused.saturating_mul(growth).min(cfg.backoff.max)));
         }
         drawn
     }
@@ -122,8 +135,8 @@ impl Recovery {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let part = (self.random >> 32) as u32;
-        let micros = upper.as_secs() * 1_000_000 + u64::from(upper.subsec_micros());
-        // `upper` is at most an hour or so: micros < 2^32, the product fits.
-        Duration::from_micros((micros.min(u64::from(u32::MAX)) * u64::from(part)) >> 32)
+        // No pause is drawn longer than an hour or so: below 2^32, so that the product fits.
+        let micros = micros(upper).min(u64::from(u32::MAX));
+        Duration::from_micros((micros * u64::from(part)) >> 32)
     }
 }
