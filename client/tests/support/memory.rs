@@ -211,13 +211,14 @@ impl MemoryPipe {
     fn taken(&mut self, bytes: &[u8]) {
         self.partial.extend_from_slice(bytes);
         let now = self.path.now();
-        while let Ok(Some(frame)) = frame_len(&self.partial) {
-            if frame.total_len > self.partial.len() {
-                return;
-            }
-            let packet: Vec<u8> = self.partial.drain(..frame.total_len).collect();
-            self.path.shared().check.received(now, &packet);
+        let mut rest = &self.partial[..];
+        while let Ok(Some(frame)) = frame_len(rest) {
+            let Some((packet, more)) = rest.split_at_checked(frame.total_len) else { break };
+            self.path.shared().check.received(now, packet);
+            rest = more;
         }
+        let done = self.partial.len() - rest.len();
+        self.partial.drain(..done);
     }
 }
 

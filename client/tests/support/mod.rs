@@ -81,3 +81,10 @@ pub fn over_memory(
     let (client, driver) = shape(builder).build_over(link).expect("the options are valid");
     (client, driver, path, listener)
 }
+
+/// Resident memory of this process, in bytes.
+pub fn memory_in_use() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages = status.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok());
+    pages.expect("a number of pages") * 4096
+}

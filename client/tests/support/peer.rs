@@ -1,9 +1,9 @@
 //! The broker's end of a connection, played by hand.
 
-use everlink::{ReasonCode, Version};
+use everlink::{QoS, ReasonCode, Version};
 use everlink_proto::wire::{
-    Ack, AckKind, ConnAck, Packet, PacketId, PacketType, Properties, Property, SubAck, UnsubAck,
-    frame_len,
+    Ack, AckKind, ConnAck, Packet, PacketId, PacketType, Properties, Property, Publish, SubAck,
+    UnsubAck, frame_len,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -127,6 +127,13 @@ impl Peer {
 
     pub async fn ack(&mut self, kind: AckKind, pid: PacketId) {
         self.send(Ack::new(kind, pid)).await;
+    }
+
+    /// Sends a message.
+    pub async fn publish(&mut self, topic: &str, payload: &str, qos: QoS, pid: u16, dup: bool) {
+        let (retain, props, payload) = (false, Properties::EMPTY, payload.as_bytes());
+        let pid = PacketId::new(pid);
+        self.send(Publish { dup, qos, retain, topic, pid, props, payload }).await;
     }
 
     /// SUBSCRIBE comes, and is granted at QoS 2 or as these codes say.
