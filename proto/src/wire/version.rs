@@ -98,7 +98,13 @@ impl Version {
             return Ok((ReasonCode::SUCCESS, Properties::EMPTY));
         }
         if !self.is_v5() {
-            return Err(WireError::TrailingBytes);
+            // Brokers exist (mqtt5 0.49 for one) that answer a PUBREL they do not know in the way of
+            // MQTT 5, also on a 3.1.1 connection. To close it would be right [MQTT-4.8.0-1] and help
+            // nobody: the exchange is resumed, and the same answer comes, for ever.
+            return match context {
+                PropertyContext::Disconnect => Err(WireError::TrailingBytes),
+                _ => Ok((ReasonCode::SUCCESS, Properties::EMPTY)),
+            };
         }
         let reason = ReasonCode(r.u8()?).check(context)?;
         let props = if r.is_empty() { Properties::EMPTY } else { Properties::read(r, context)? };
