@@ -1,7 +1,7 @@
 //! The `everlink` command.
 //!
-//! [`args`] says what may be typed, [`publish`] and [`subscribe`] do it. Every way to end is an
-//! [`exit::Exit`].
+//! [`args`] says what may be typed, [`publish`], [`subscribe`] and [`demo`] do it. Every way to end is
+//! an [`exit::Exit`].
 #![forbid(unsafe_code)]
 
 mod args;
@@ -34,6 +34,8 @@ enum Command {
     Pub(Box<args::PubArgs>),
     /// Subscribe, and print what arrives
     Sub(Box<args::SubArgs>),
+    /// Watch messages survive a broken network; everything is in this process
+    Demo(demo::DemoArgs),
 }
 
 fn main() {
@@ -41,6 +43,7 @@ fn main() {
     let exit = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Pub(args) }) => exit::run(publish::run(*args)),
         Ok(Cli { command: Command::Sub(args) }) => exit::run(subscribe::run(*args)),
+        Ok(Cli { command: Command::Demo(args) }) => demo::run(&args),
         Err(error) => usage::explain(&error),
     };
     // Not by returning: a thread may still wait for a line from a terminal.

@@ -48,6 +48,11 @@ impl Ledger {
         messages.len() as u32 - 1
     }
 
+    /// Takes back the last message counted: the client did not accept it after all.
+    pub(crate) fn withdraw(&mut self, qos: u8) {
+        self.lanes[usize::from(qos)].messages.pop();
+    }
+
     /// Notes the fate of an accepted message.
     pub(crate) fn settle(&mut self, qos: u8, n: u32, outcome: Outcome) {
         if let Some(message) = self.lanes[usize::from(qos)].messages.get_mut(n as usize) {
@@ -268,6 +273,17 @@ mod tests {
             assert_eq!(verdict(&ledger), [true, false, true]);
             assert_eq!(ledger.outstanding(), 0);
         }
+    }
+
+    #[test]
+    fn a_message_not_accepted_leaves_no_trace_unless_it_arrives() {
+        let mut ledger = good(5);
+        let n = ledger.accept(1);
+        ledger.withdraw(1);
+        assert_eq!((ledger.tally(1).accepted, ledger.outstanding()), (5, 0));
+        assert_eq!(verdict(&ledger), [true; 3]);
+        ledger.receive(1, n);
+        assert_eq!(ledger.tally(1).alien, 1);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use everlink::QoS;
+
 /// Everything the demo does to the path and to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
@@ -114,6 +116,17 @@ impl Kind {
         }
     }
 
+    /// Whether it does anything to messages of these levels that a plain outage does not.
+    pub(crate) fn concerns(self, levels: &[QoS]) -> bool {
+        let any = |wanted: &[QoS]| levels.iter().any(|qos| wanted.contains(qos));
+        match self {
+            Self::NoPuback => any(&[QoS::AtLeastOnce]),
+            Self::NoPubrec | Self::NoPubrel | Self::NoPubcomp => any(&[QoS::ExactlyOnce]),
+            Self::DoubledAcks => any(&[QoS::AtLeastOnce, QoS::ExactlyOnce]),
+            _ => true,
+        }
+    }
+
     /// How long it lasts, in milliseconds: a range for the seed to choose from. Zero: an instant.
     fn millis(self) -> std::ops::RangeInclusive<u64> {
         match self {
@@ -121,7 +134,7 @@ impl Kind {
                 0..=0
             }
             Self::Refuse | Self::Pause => 1000..=2500,
-            Self::HalfOpen => 3000..=5000,
+            Self::HalfOpen => 3500..=5000,
             Self::Silent => 2000..=4000,
             Self::Throttle | Self::Jitter | Self::DoubledAcks => 2000..=3000,
             Self::NoPuback | Self::NoPubrec | Self::NoPubrel | Self::NoPubcomp => 1200..=2200,
@@ -184,6 +197,23 @@ pub(crate) fn schedule(seed: u64, kinds: &[Kind], length: Duration) -> Vec<Step>
     steps
 }
 
+/// A short name for a schedule: equal if and, but for chance, only if the schedules are.
+pub(crate) fn fingerprint(steps: &[Step]) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325; // FNV-1a
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for step in steps {
+        add(step.kind.name().as_bytes());
+        add(&step.good.as_nanos().to_le_bytes());
+        add(&step.lasts.as_nanos().to_le_bytes());
+        add(&step.seed.to_le_bytes());
+    }
+    format!("{hash:016x}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +223,8 @@ mod tests {
         let of = |seed| schedule(seed, &Kind::ALL, LENGTH);
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
+        assert_eq!(fingerprint(&of(1)), fingerprint(&of(1)));
+        assert_ne!(fingerprint(&of(1)), fingerprint(&of(2)));
     }
 
     #[test]
