@@ -51,6 +51,8 @@ fn closed_and_opened_again() {
             driver = Some(again);
             let payload = round.to_string();
             assert!(client.publish("t", &payload).send().is_err(), "closed");
+            // Leaves no trace.
+            client.close();
             world.sim().broker_publishes("t", payload.as_bytes(), QoS::AtLeastOnce);
         }
         world.assert_conforms();

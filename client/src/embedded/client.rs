@@ -226,7 +226,12 @@ impl<'m, M: RawMutex, S: Store> Client<'m, M, S> {
 
     fn leave(&self, reason: ReasonCode) {
         let packet = Disconnect { reason, props: Properties::EMPTY };
-        self.change(|core, now| core.engine.close(now, packet));
+        self.change(|core, now| {
+            // Closed already: it must not close what is opened later.
+            if !core.front.closed {
+                core.engine.close(now, packet);
+            }
+        });
     }
 
     /// Waits until all messages came to their end, at most `time`, then closes. Tells how many are

@@ -1,5 +1,7 @@
 //! What moves everything.
 
+use core::future::Future;
+
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use everlink_link::Link;
 use everlink_proto::engine::{Cause, Engine, Fault, Input, Step};
@@ -36,12 +38,20 @@ impl<'m, M: RawMutex, L: Link, B: AsRef<[u8]> + AsMut<[u8]>, S: Store> Driver<'m
     /// Connects, and runs until the client is closed or, if the first-connect policy says so,
     /// gives up. Can be called again, any number of times: what is held goes out then.
     ///
-    /// Cancel-safe: dropping the future drops the connection at once, without DISCONNECT. Who waits
-    /// goes on waiting, for the next call.
-    pub async fn run(&mut self) -> Finished {
-        self.guard.0.with(|core, _| core.front.closed = false);
-        let _running = Running(self.guard.0);
-        self.inner.run().await
+    /// The client counts as open from this call on, before the future is first polled. Cancel-safe:
+    /// dropping the future drops the connection at once, without DISCONNECT. Who waits goes on
+    /// waiting, for the next call.
+    pub fn run(&mut self) -> impl Future<Output = Finished> {
+        self.guard.0.with(|core, now| {
+            core.front.closed = false;
+            core.engine.open(now);
+        });
+        let running = Running(self.guard.0);
+        let inner = &mut self.inner;
+        async move {
+            let _running = running;
+            inner.run().await
+        }
     }
 }
 

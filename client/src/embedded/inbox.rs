@@ -1,7 +1,7 @@
 //! What the engine tells, put where the application finds it.
 
 use embassy_time::Instant;
-use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Tag, Verdict};
+use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Refused, Tag, Verdict};
 use everlink_proto::wire::{ConnAck, Properties, QoS, ReasonCode};
 
 use super::connect::Connect;
@@ -32,6 +32,11 @@ pub(super) struct Front<'m> {
 }
 
 impl Front<'_> {
+    /// Nothing is accepted that nobody would send.
+    pub(super) fn check_open(&self) -> Result<(), Refused> {
+        if self.closed { Err(Refused::Closed) } else { Ok(()) }
+    }
+
     /// The client is closed: nobody is left waiting.
     pub(super) fn close(&mut self) {
         self.closed = true;

@@ -88,6 +88,7 @@ impl<'a, 'm, M: RawMutex, S: Store> Publish<'a, 'm, M, S> {
     pub fn forget(self) -> Result<(), PublishError> {
         let topic = self.checked()?;
         let result = self.client.change(|core, now| {
+            core.front.check_open()?;
             core.engine.publish(now, &self.outgoing(topic, Tag::NONE), &mut core.front)
         });
         Ok(result.ok_or(PublishError::InHandler)??)
@@ -123,6 +124,7 @@ impl<'a, 'm, M: RawMutex, S: Store> Publish<'a, 'm, M, S> {
     ) -> Result<Delivery<'m, M, S>, PublishError> {
         let result = self.client.change(|core, now| {
             let front = &mut core.front;
+            front.check_open()?;
             let tag = front.waiters.add().ok_or(PublishError::TooManyDeliveries)?;
             let result = core.engine.publish(now, &self.outgoing(topic, tag), front);
             if let Err(refused) = result {

@@ -90,6 +90,7 @@ impl<'a, 'm, M: RawMutex, S: Store> Subscribe<'a, 'm, M, S> {
     pub fn open(self) -> Result<Subscription<'m, M, S>, SubscribeError> {
         let filter = TopicFilter::new(self.filter).map_err(SubscribeError::Filter)?;
         let result = self.client.change(|core, now| {
+            core.front.check_open()?;
             let added = core.front.routes.add(filter, self.options, self.how);
             let added = added.ok_or(Refused::TooManySubscriptions)?;
             let wanted = Wanted {
