@@ -15,7 +15,7 @@ impl Ring {
 
     /// Returns whether there was room.
     pub(crate) fn push(&mut self, byte: u8) -> bool {
-        if self.length == self.bytes.len() {
+        if self.is_full() {
             return false;
         }
         let end = (self.start + self.length) % self.bytes.len();
@@ -44,6 +44,10 @@ impl Ring {
             moved += 1;
         }
         moved
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.length == self.bytes.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,6 +1,8 @@
 //! The UARTs (CMSDK) as embedded-io-async streams: interrupts and rings, no polling.
 //!
-//! UART0 is the console, UART1 the link to another board. The emulated ones have no bit rate.
+//! UART0 is the console, UART1 the link to another board. The emulated ones have no bit rate, so a
+//! sender could always outrun the program; they behave like UARTs with hardware flow control
+//! instead: when the ring is full, the sender waits.
 
 use core::cell::RefCell;
 use core::convert::Infallible;
@@ -56,13 +58,6 @@ pub struct UartRx(&'static Device);
 /// The sending half.
 pub struct UartTx(&'static Device);
 
-impl UartRx {
-    /// Bytes that were lost because nobody read them in time, since reset.
-    pub fn overruns(&self) -> u32 {
-        self.0.overruns.load(Ordering::Relaxed)
-    }
-}
-
 impl ErrorType for UartRx {
     type Error = Infallible;
 }
@@ -76,7 +71,14 @@ impl Read for UartRx {
     async fn read(&mut self, target: &mut [u8]) -> Result<usize, Infallible> {
         poll_fn(|cx| {
             self.0.received.register(cx.waker());
-            match self.0.with_rings(|rx, _| rx.pop_into(target)) {
+            let moved = self.0.with_rings(|rx, _| {
+                self.0.receive_into(rx);
+                let moved = rx.pop_into(target);
+                // There is room for what waited in the device; it will not interrupt again.
+                self.0.receive_into(rx);
+                moved
+            });
+            match moved {
                 0 if !target.is_empty() => Poll::Pending,
                 moved => Poll::Ready(Ok(moved)),
             }
@@ -123,7 +125,6 @@ struct Device {
     rings: Mutex<RefCell<Option<(Ring, Ring)>>>,
     received: AtomicWaker,
     sent: AtomicWaker,
-    overruns: AtomicU32,
     interrupts: AtomicU32,
 }
 
@@ -151,7 +152,6 @@ impl Device {
             rings: Mutex::new(RefCell::new(None)),
             received: AtomicWaker::new(),
             sent: AtomicWaker::new(),
-            overruns: AtomicU32::new(0),
             interrupts: AtomicU32::new(0),
         }
     }
@@ -172,6 +172,13 @@ impl Device {
         })
     }
 
+    /// Leaves a byte in the device when there is no room, which keeps the next from coming.
+    fn receive_into(&self, rx: &mut Ring) {
+        while !rx.is_full() && self.state.read() & RX_FULL != 0 {
+            rx.push(self.data.read() as u8);
+        }
+    }
+
     fn send_from(&self, tx: &mut Ring) {
         while self.state.read() & TX_FULL == 0
             && let Some(byte) = tx.pop()
@@ -183,13 +190,7 @@ impl Device {
     fn on_received(&self) {
         self.interrupts.fetch_add(1, Ordering::Relaxed);
         self.interrupt.write(RX_INTERRUPT);
-        self.with_rings(|rx, _| {
-            while self.state.read() & RX_FULL != 0 {
-                if !rx.push(self.data.read() as u8) {
-                    self.overruns.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
+        self.with_rings(|rx, _| self.receive_into(rx));
         self.received.wake();
     }
 
