@@ -4,6 +4,7 @@
 //! that only acknowledges, as fast as it can. See `README.md` for what is compared and how.
 
 mod contenders;
+mod idle;
 mod measure;
 mod report;
 mod runner;
@@ -44,6 +45,15 @@ struct RunArgs {
     /// Unacknowledged messages allowed
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     window: u16,
+    /// Quality of Service, 0 to 2
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=2))]
+    qos: u8,
+    /// Protocol version (default: what each client does when it is told nothing)
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
+    /// Topic Alias Maximum that the sink announces to MQTT 5 clients
+    #[arg(long, default_value_t = 0)]
+    aliases: u16,
     /// Where client and sink run
     #[arg(long, value_enum, default_value_t = Pin::Same)]
     pin: Pin,
@@ -62,6 +72,9 @@ struct RunArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+    /// Instead: the memory that each of so many idle clients in one process takes
+    #[arg(long, value_name = "CLIENTS")]
+    idle: Option<usize>,
 }
 
 impl RunArgs {
@@ -86,6 +99,19 @@ enum Pin {
     None,
 }
 
+/// Version of MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+enum Protocol {
+    /// MQTT 3.1.1
+    #[value(name = "3.1.1")]
+    #[serde(rename = "3.1.1")]
+    V311,
+    /// MQTT 5
+    #[value(name = "5")]
+    #[serde(rename = "5")]
+    V5,
+}
+
 /// The processes that the comparison starts.
 #[derive(Subcommand)]
 enum Role {
@@ -97,6 +123,9 @@ enum Role {
         /// Receive Maximum announced to MQTT 5 clients
         #[arg(long, default_value_t = 100)]
         window: u16,
+        /// Topic Alias Maximum announced to MQTT 5 clients
+        #[arg(long, default_value_t = 0)]
+        aliases: u16,
     },
     /// One contender, once: prints its sample as JSON
     Client(ClientArgs),
@@ -114,6 +143,10 @@ struct ClientArgs {
     payload: usize,
     #[arg(long, default_value_t = 100)]
     window: u16,
+    #[arg(long, default_value_t = 1)]
+    qos: u8,
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
     #[arg(long)]
     core: Option<usize>,
 }
@@ -122,16 +155,18 @@ struct ClientArgs {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Direction {
-    /// The client publishes at QoS 1, until the last PUBACK
+    /// The client publishes, until the last acknowledgement
     Publish,
-    /// The client receives at QoS 1 and acknowledges, until the last message
+    /// The client receives and acknowledges, until the last message
     Receive,
+    /// So many clients connect and do nothing
+    Idle,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.role {
-        Some(Role::Sink { core, window }) => sink::serve(core, window),
+        Some(Role::Sink { core, window, aliases }) => sink::serve(core, window, aliases),
         Some(Role::Client(args)) => run_client(&args),
         None => runner::run(&cli.run.settled()),
     };
@@ -153,10 +188,13 @@ fn run_client(args: &ClientArgs) -> Result<()> {
         messages: args.messages,
         payload: args.payload,
         window: args.window,
+        qos: args.qos,
+        protocol: args.protocol,
     };
     let sample = match args.direction {
         Direction::Publish => (contender.publish)(&job)?,
         Direction::Receive => (contender.receive)(&job)?,
+        Direction::Idle => idle::measure(contender, &job)?,
     };
     println!("{}", serde_json::to_string(&sample)?);
     Ok(())

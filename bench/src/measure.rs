@@ -36,6 +36,8 @@ pub(crate) struct Sample {
     pub(crate) seconds: f64,
     /// Processor time of the client, user and system, all threads.
     pub(crate) cpu_seconds: f64,
+    /// Memory for each idle client.
+    pub(crate) bytes: Option<f64>,
 }
 
 /// Started when the connection is up, stopped when the last message is done.
@@ -51,7 +53,8 @@ impl Meter {
 
     pub(crate) fn stop(self, messages: u64) -> Sample {
         let seconds = self.wall.elapsed().as_secs_f64();
-        Sample { messages, seconds, cpu_seconds: cpu_seconds() - self.cpu_seconds }
+        let cpu_seconds = cpu_seconds() - self.cpu_seconds;
+        Sample { messages, seconds, cpu_seconds, bytes: None }
     }
 }
 

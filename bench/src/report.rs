@@ -25,6 +25,7 @@ impl Cell {
         match self.direction {
             Direction::Publish => format!("{}, publishing", self.contender),
             Direction::Receive => format!("{}, receiving", self.contender),
+            Direction::Idle => format!("{}, idle", self.contender),
         }
     }
 
@@ -100,14 +101,14 @@ impl Report<'_> {
     }
 
     fn print_tables(&self, rows: &[Row]) {
-        let RunArgs { rounds, payload, window, pin, core, .. } = self.args;
+        let RunArgs { rounds, payload, window, pin, core, qos, .. } = self.args;
         let place = match pin {
             crate::Pin::Same => format!("client and sink on core {core}"),
             crate::Pin::Split => format!("client on core {core}, sink on core {}", core + 1),
             crate::Pin::None => "not pinned".into(),
         };
         println!(
-            "QoS 1, {payload}-byte payload, window {window}, {place}, median of {rounds} rounds"
+            "QoS {qos}, {payload}-byte payload, window {window}, {place}, median of {rounds} rounds"
         );
         if let Some(counter) = self.counter {
             println!("system calls of the client counted by {counter} in a run of their own");

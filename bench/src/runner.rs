@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use clap::ValueEnum;
+
 use crate::contenders::{self, Contender};
 use crate::measure::Sample;
 use crate::report::{Cell, Report};
@@ -16,12 +18,16 @@ const CALIBRATION: u64 = 20_000;
 const TRACED: u64 = 50_000;
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
-    let contenders: Vec<&Contender> = if args.only.is_empty() {
+    let mut contenders: Vec<&Contender> = if args.only.is_empty() {
         contenders::ALL.iter().collect()
     } else {
         args.only.iter().map(|name| contenders::find(name)).collect::<Result<_>>()?
     };
+    contenders.retain(|contender| contender.qos >= args.qos);
     let mut bench = Bench::start(args)?;
+    if let Some(clients) = args.idle {
+        return bench.idle(&contenders, clients as u64);
+    }
     let mut cells = Vec::new();
     for direction in [Direction::Publish, Direction::Receive] {
         for contender in &contenders {
@@ -78,6 +84,7 @@ impl<'a> Bench<'a> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(&program);
         command.arg("sink").args(["--window", &args.window.to_string()]);
+        command.args(["--aliases", &args.aliases.to_string()]);
         let sink_core = match args.pin {
             Pin::Same => Some(args.core),
             Pin::Split => Some(args.core + 1),
@@ -106,6 +113,16 @@ impl<'a> Bench<'a> {
         self.client(Command::new(program), cell, messages)
     }
 
+    /// Memory of idle clients.
+    fn idle(&mut self, contenders: &[&Contender], clients: u64) -> Result<()> {
+        println!("{clients} idle clients in one process: KiB of memory for each");
+        for contender in contenders.iter().filter(|contender| contender.idle.is_some()) {
+            let sample = self.sample(&Cell::new(contender.name, Direction::Idle), clients)?;
+            println!("{:<16}  {:>6.1}", contender.name, sample.bytes.unwrap_or(f64::NAN) / 1024.0);
+        }
+        Ok(())
+    }
+
     /// System calls of one run divided by its messages, the few to connect included.
     fn syscalls(&mut self, cell: &Cell, counter: Counter, messages: u64) -> Result<f64> {
         let messages = counter.messages(messages);
@@ -123,6 +140,7 @@ impl<'a> Bench<'a> {
         let direction = match cell.direction {
             Direction::Publish => "publish",
             Direction::Receive => "receive",
+            Direction::Idle => "idle",
         };
         command.args(["client", cell.contender, direction]);
         for (flag, value) in [
@@ -130,13 +148,21 @@ impl<'a> Bench<'a> {
             ("--messages", messages),
             ("--payload", self.args.payload as u64),
             ("--window", u64::from(self.args.window)),
+            ("--qos", u64::from(self.args.qos)),
         ] {
             command.args([flag, &value.to_string()]);
+        }
+        if let Some(protocol) = self.args.protocol.and_then(|p| p.to_possible_value()) {
+            command.args(["--protocol", protocol.get_name()]);
         }
         pin(&mut command, (self.args.pin != Pin::None).then_some(self.args.core));
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
         let mut line = String::new();
-        self.sink_lines.read_line(&mut line)?;
+        let connections = if cell.direction == Direction::Idle { messages } else { 1 };
+        for _ in 0..connections {
+            line.clear();
+            self.sink_lines.read_line(&mut line)?;
+        }
         if !output.status.success() {
             return Err(format!("{} failed: {}", cell.title(), output.status).into());
         }
@@ -153,8 +179,10 @@ fn check(sample: &Sample, counts: &Counts, cell: &Cell, args: &RunArgs) -> Resul
             counts.publishes == sample.messages
                 && counts.publish_bytes >= sample.messages * args.payload as u64
         }
+        Direction::Receive if args.qos == 0 => true,
         // The last acknowledgements may be lost when the client leaves.
-        Direction::Receive => counts.pubacks + u64::from(args.window) >= sample.messages,
+        Direction::Receive => counts.acks + u64::from(args.window) >= sample.messages,
+        Direction::Idle => true,
     };
     if right {
         Ok(())

@@ -4,8 +4,8 @@
 //! write. It must never be what limits a client, so it checks only what it needs to answer: it is
 //! for well-behaved clients on loopback, and ends the connection at anything it does not know.
 //!
-//! A subscription to `source/<messages>/<payload bytes>` makes it send that many messages at QoS 1,
-//! with no more than the window unacknowledged.
+//! A subscription to `source/<messages>/<payload bytes>` makes it send that many messages at the QoS
+//! that was asked for, with no more than the window unacknowledged.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,23 +20,23 @@ const BUFFER: usize = 512 * 1024;
 /// What one connection did; the runner compares it with what the client says.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
-    /// PUBLISH packets received at QoS 1.
+    /// PUBLISH packets received.
     pub(crate) publishes: u64,
     /// Their bytes, headers included.
     pub(crate) publish_bytes: u64,
-    /// PUBACK packets received.
-    pub(crate) pubacks: u64,
+    /// Final acknowledgements received: PUBACK, PUBCOMP.
+    pub(crate) acks: u64,
 }
 
 /// Serves until its standard input closes, so that it cannot outlive the runner.
-pub(crate) fn serve(core: Option<usize>, window: u16) -> Result<()> {
+pub(crate) fn serve(core: Option<usize>, window: u16, aliases: u16) -> Result<()> {
     measure::pin_to(core)?;
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     println!("{}", listener.local_addr()?.port());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             std::thread::spawn(move || {
-                let mut connection = Connection::new(window);
+                let mut connection = Connection::new(window, aliases);
                 if let Err(error) = connection.run(stream) {
                     eprintln!("sink: {error}");
                 }
@@ -53,6 +53,7 @@ pub(crate) fn serve(core: Option<usize>, window: u16) -> Result<()> {
 struct Connection {
     version: u8,
     window: u16,
+    aliases: u16,
     counts: Counts,
     /// Answers to the packets of one read.
     out: Vec<u8>,
@@ -67,10 +68,11 @@ enum Next {
 }
 
 impl Connection {
-    fn new(window: u16) -> Self {
+    fn new(window: u16, aliases: u16) -> Self {
         Self {
             version: 4,
             window,
+            aliases,
             counts: Counts::default(),
             out: Vec::with_capacity(BUFFER),
             source: None,
@@ -105,7 +107,11 @@ impl Connection {
                 self.out.clear();
             }
             if let Some(source) = &mut self.source {
-                stream.write_all(source.take())?;
+                let mut packets = source.take();
+                while !packets.is_empty() {
+                    stream.write_all(packets)?;
+                    packets = source.take();
+                }
             }
         }
     }
@@ -116,7 +122,9 @@ impl Connection {
         match first >> 4 {
             1 => self.connect(body)?,
             3 => self.publish(first, body, length)?,
-            4 => self.puback(),
+            4 | 7 => self.finished(),
+            5 => self.out.extend_from_slice(&[0x62, 2, body[0], body[1]]),
+            6 => self.out.extend_from_slice(&[0x70, 2, body[0], body[1]]),
             8 => self.subscribe(body)?,
             12 => self.out.extend_from_slice(&[0xD0, 0]),
             14 => return Ok(Next::Stop),
@@ -132,7 +140,9 @@ impl Connection {
             4 => self.out.extend_from_slice(&[0x20, 2, 0, 0]),
             5 => {
                 let [high, low] = self.window.to_be_bytes();
-                self.out.extend_from_slice(&[0x20, 6, 0, 0, 3, 0x21, high, low]);
+                self.out.extend_from_slice(&[0x20, 9, 0, 0, 6, 0x21, high, low]);
+                let [high, low] = self.aliases.to_be_bytes();
+                self.out.extend_from_slice(&[0x22, high, low]);
             }
             other => return Err(format!("protocol version {other}").into()),
         }
@@ -142,18 +152,24 @@ impl Connection {
     #[inline]
     fn publish(&mut self, first: u8, body: &[u8], length: usize) -> Result<()> {
         let (_topic, rest) = string(body)?;
-        if first & 0x06 != 0x02 || rest.len() < 2 {
-            return Err("PUBLISH not at QoS 1".into());
-        }
         self.counts.publishes += 1;
         self.counts.publish_bytes += length as u64;
-        self.out.extend_from_slice(&[0x40, 2, rest[0], rest[1]]);
+        let answer = match first >> 1 & 3 {
+            0 => return Ok(()),
+            1 => 0x40,
+            2 => 0x50,
+            _ => return Err("QoS 3".into()),
+        };
+        if rest.len() < 2 {
+            return Err("short PUBLISH".into());
+        }
+        self.out.extend_from_slice(&[answer, 2, rest[0], rest[1]]);
         Ok(())
     }
 
     #[inline]
-    fn puback(&mut self) {
-        self.counts.pubacks += 1;
+    fn finished(&mut self) {
+        self.counts.acks += 1;
         if let Some(source) = &mut self.source {
             source.credit += 1;
         }
@@ -168,16 +184,17 @@ impl Connection {
             rest
         };
         let (filter, options) = string(properties)?;
-        if options.len() != 1 {
+        let &[options] = options else {
             return Err("one filter in a SUBSCRIBE, please".into());
-        }
+        };
+        let qos = options & 3;
         if self.version == 5 {
-            self.out.extend_from_slice(&[0x90, 4, id[0], id[1], 0, 1]);
+            self.out.extend_from_slice(&[0x90, 4, id[0], id[1], 0, qos]);
         } else {
-            self.out.extend_from_slice(&[0x90, 3, id[0], id[1], 1]);
+            self.out.extend_from_slice(&[0x90, 3, id[0], id[1], qos]);
         }
         let filter = std::str::from_utf8(filter)?;
-        self.source = Some(Source::parse(filter, self.version, self.window)?);
+        self.source = Some(Source::parse(filter, self.version, qos, self.window)?);
         Ok(())
     }
 }
@@ -193,10 +210,12 @@ struct Source {
     /// How many may be sent before another acknowledgement.
     credit: usize,
     remaining: u64,
+    /// QoS 0: nothing is acknowledged.
+    unlimited: bool,
 }
 
 impl Source {
-    fn parse(filter: &str, version: u8, window: u16) -> Result<Self> {
+    fn parse(filter: &str, version: u8, qos: u8, window: u16) -> Result<Self> {
         let mut parts = filter.split('/');
         if parts.next() != Some("source") {
             return Err(format!("'{filter}' is not source/<messages>/<payload bytes>").into());
@@ -206,11 +225,12 @@ impl Source {
 
         let mut ring = Vec::new();
         for id in (1..=window).chain(1..=window) {
-            encode_publish(&mut ring, version, filter, id, payload);
+            encode_publish(&mut ring, (version, qos), filter, id, payload);
         }
         let window = usize::from(window);
         let packet = ring.len() / (2 * window);
-        Ok(Self { ring, packet, window, next: 0, credit: window, remaining })
+        let unlimited = qos == 0;
+        Ok(Self { ring, packet, window, next: 0, credit: window, remaining, unlimited })
     }
 
     /// All packets that may be sent now. Acknowledgements come in order ([MQTT-4.6.0-2]), so
@@ -218,18 +238,26 @@ impl Source {
     fn take(&mut self) -> &[u8] {
         let count = self.credit.min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
         let start = self.next;
-        self.credit -= count;
+        self.credit -= if self.unlimited { 0 } else { count };
         self.remaining -= count as u64;
         self.next = (start + count) % self.window;
         &self.ring[start * self.packet..(start + count) * self.packet]
     }
 }
 
-/// Appends a PUBLISH at QoS 1 with a payload of `payload` bytes; also used by the raw contender.
-pub(crate) fn encode_publish(out: &mut Vec<u8>, version: u8, topic: &str, id: u16, payload: usize) {
+/// Appends a PUBLISH with a payload of `payload` bytes; also used by the raw contender.
+pub(crate) fn encode_publish(
+    out: &mut Vec<u8>,
+    (version, qos): (u8, u8),
+    topic: &str,
+    id: u16,
+    payload: usize,
+) {
     let properties = usize::from(version == 5);
-    let mut remaining = 2 + topic.len() + 2 + properties + payload;
-    out.push(0x32);
+    let id = id.to_be_bytes();
+    let id = if qos == 0 { &[] } else { &id[..] };
+    let mut remaining = 2 + topic.len() + id.len() + properties + payload;
+    out.push(0x30 | qos << 1);
     loop {
         let more = remaining > 127;
         out.push((remaining % 128) as u8 | if more { 0x80 } else { 0 });
@@ -240,7 +268,7 @@ pub(crate) fn encode_publish(out: &mut Vec<u8>, version: u8, topic: &str, id: u1
     }
     out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
     out.extend_from_slice(topic.as_bytes());
-    out.extend_from_slice(&id.to_be_bytes());
+    out.extend_from_slice(id);
     out.extend(std::iter::repeat_n(0, properties));
     out.extend(std::iter::repeat_n(b'x', payload));
 }

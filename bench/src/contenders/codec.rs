@@ -12,14 +12,14 @@ use everlink_proto::wire::{
 };
 
 use super::{Job, TOPIC};
-use crate::Result;
 use crate::measure::{Meter, Sample};
+use crate::{Protocol, Result};
 
-const VERSION: Version = Version::V5;
 const BUFFER: usize = 512 * 1024;
 
 struct Connection {
     stream: TcpStream,
+    version: Version,
     input: Vec<u8>,
     filled: usize,
     output: Vec<u8>,
@@ -30,8 +30,12 @@ impl Connection {
     fn open(job: &Job) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", job.port))?;
         stream.set_nodelay(true)?;
+        let version = match job.protocol {
+            Some(Protocol::V311) => Version::V311,
+            _ => Version::V5,
+        };
         let (input, output) = (vec![0; BUFFER], vec![0; BUFFER]);
-        let mut connection = Self { stream, input, filled: 0, output, end: 0 };
+        let mut connection = Self { stream, version, input, filled: 0, output, end: 0 };
         let connect = Connect {
             clean_start: true,
             keep_alive: 60,
@@ -41,7 +45,7 @@ impl Connection {
             username: None,
             password: None,
         };
-        connection.put(|out| connect.encode(VERSION, out))?;
+        connection.put(|out| connect.encode(version, out))?;
         connection.flush()?;
         let mut answered = false;
         while !answered {
@@ -81,7 +85,7 @@ impl Connection {
         let mut used = 0;
         while let Some(header) = frame_len(&self.input[used..self.filled])? {
             let Some(packet) = self.input[used..self.filled].get(..header.total_len) else { break };
-            take(&Packet::decode_from_server(VERSION, packet)?, &mut answers)?;
+            take(&Packet::decode_from_server(self.version, packet)?, &mut answers)?;
             used += header.total_len;
         }
         self.input.copy_within(used..self.filled, 0);
@@ -96,6 +100,7 @@ impl Connection {
 
 pub(crate) fn publish(job: &Job) -> Result<Sample> {
     let mut connection = Connection::open(job)?;
+    let (version, qos) = (connection.version, QoS::try_from(job.qos)?);
     let payload = vec![b'x'; job.payload];
 
     let meter = Meter::start();
@@ -104,18 +109,22 @@ pub(crate) fn publish(job: &Job) -> Result<Sample> {
         while unsent > 0 && open < job.window {
             let publish = Publish {
                 dup: false,
-                qos: QoS::AtLeastOnce,
+                qos,
                 retain: false,
                 topic: TOPIC,
-                pid: PacketId::new(pid),
+                pid: PacketId::new(pid).filter(|_| qos == QoS::AtLeastOnce),
                 props: Properties::EMPTY,
                 payload: &payload,
             };
-            connection.put(|out| publish.encode(VERSION, out))?;
+            connection.put(|out| publish.encode(version, out))?;
             pid = pid.checked_add(1).unwrap_or(1);
             (open, unsent) = (open + 1, unsent - 1);
         }
         connection.flush()?;
+        if qos == QoS::AtMostOnce {
+            (open, unacked) = (0, unsent);
+            continue;
+        }
         connection.read(|packet, _| {
             if let Packet::Ack(Ack { kind: AckKind::PubAck, .. }) = packet {
                 (open, unacked) = (open - 1, unacked - 1);
@@ -128,27 +137,30 @@ pub(crate) fn publish(job: &Job) -> Result<Sample> {
 
 pub(crate) fn receive(job: &Job) -> Result<Sample> {
     let mut connection = Connection::open(job)?;
+    let (version, qos) = (connection.version, QoS::try_from(job.qos)?);
     let filter = job.source_filter();
-    let options = SubscribeOptions { qos: QoS::AtLeastOnce, ..SubscribeOptions::default() };
+    let options = SubscribeOptions { qos, ..SubscribeOptions::default() };
     let filters = [(TopicFilter::new(&filter)?.as_str(), options)];
     let pid = PacketId::new(1).ok_or("no identifier")?;
     let filters = Filters::from_list(&filters);
 
     let meter = Meter::start();
     let subscribe = Subscribe { pid, props: Properties::EMPTY, filters };
-    connection.put(|out| subscribe.encode(VERSION, out))?;
+    connection.put(|out| subscribe.encode(version, out))?;
     connection.flush()?;
     let mut left = job.messages;
     while left > 0 {
         connection.read(|packet, answers| {
-            if let Packet::Publish(Publish { pid: Some(pid), payload, .. }) = packet {
+            if let Packet::Publish(Publish { pid, payload, .. }) = packet {
                 assert_eq!(payload.len(), job.payload, "payload length");
-                answers.push(Ack::short(AckKind::PubAck, *pid));
+                answers.extend(pid.map(|pid| Ack::short(AckKind::PubAck, pid)));
                 left -= 1;
             }
             Ok(())
         })?;
-        connection.flush()?;
+        if connection.end > 0 {
+            connection.flush()?;
+        }
     }
     Ok(meter.stop(job.messages))
 }

@@ -1,47 +1,58 @@
 //! everlink as its README has it: the driver in a task of its own, everything else by default.
 
-use everlink::{Client, QoS, Subscription};
-use tokio::task::JoinHandle;
+use everlink::{Client, QoS, Version};
 
-use super::{Job, TOPIC, runtime};
-use crate::Result;
+use super::{Connecting, Job, TOPIC, runtime};
 use crate::measure::{Meter, Sample};
+use crate::{Protocol, Result};
 
-/// A client whose connection is up, and the task of its driver.
-async fn connect(job: &Job) -> Result<(Client, JoinHandle<()>)> {
+/// A client whose connection is up.
+async fn connect(job: &Job, id: &str) -> Result<Client> {
     let url = format!("mqtt://127.0.0.1:{}", job.port);
-    let (client, driver) = Client::builder(url).client_id("bench").build()?;
-    let driver = tokio::spawn(async move {
-        driver.run().await;
-    });
+    let mut builder = Client::builder(url).client_id(id);
+    if let Some(protocol) = job.protocol {
+        builder = builder.version(match protocol {
+            Protocol::V311 => Version::V311,
+            Protocol::V5 => Version::V5,
+        });
+    }
+    // The window is a limit that an MQTT 5 server tells; 3.1.1 leaves it to the client.
+    if job.protocol == Some(Protocol::V311) {
+        builder = builder.window(job.window);
+    }
+    let (client, driver) = builder.build()?;
+    tokio::spawn(driver.run());
     client.up().await;
-    Ok((client, driver))
+    Ok(client)
+}
+
+fn qos(job: &Job) -> QoS {
+    [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(job.qos)]
 }
 
 pub(crate) fn publish(job: &Job) -> Result<Sample> {
     runtime()?.block_on(async {
-        let (client, driver) = connect(job).await?;
+        let client = connect(job, "bench").await?;
         let payload = vec![b'x'; job.payload];
 
         let meter = Meter::start();
         for _ in 0..job.messages {
-            client.publish(TOPIC, &payload).qos(QoS::AtLeastOnce).accepted().await?;
+            client.publish(TOPIC, &payload).qos(qos(job)).accepted().await?;
         }
         client.flush().await;
         let sample = meter.stop(client.stats().delivered);
-        client.close();
-        driver.await?;
+        leave(client).await;
         Ok(sample)
     })
 }
 
 pub(crate) fn receive(job: &Job) -> Result<Sample> {
     runtime()?.block_on(async {
-        let (client, driver) = connect(job).await?;
+        let client = connect(job, "bench").await?;
 
         let meter = Meter::start();
         let filter = job.source_filter();
-        let mut messages: Subscription = client.subscribe(&filter, QoS::AtLeastOnce).await?;
+        let mut messages = client.subscribe(&filter, qos(job)).await?;
         let mut received = 0;
         while received < job.messages {
             let message = messages.next().await.ok_or("the subscription ended")?;
@@ -49,8 +60,20 @@ pub(crate) fn receive(job: &Job) -> Result<Sample> {
             received += 1;
         }
         let sample = meter.stop(received);
-        client.close();
-        driver.await?;
+        leave(client).await;
         Ok(sample)
+    })
+}
+
+async fn leave(client: Client) {
+    client.close();
+    let mut state = client.watch();
+    let _ = state.wait_for(|state| state.step == everlink::Step::Idle).await;
+}
+
+pub(crate) fn idle(job: &Job, number: usize) -> Connecting<'_> {
+    Box::pin(async move {
+        let client = connect(job, &format!("bench{number}")).await?;
+        Ok(Box::new(client) as Box<dyn std::any::Any>)
     })
 }

@@ -9,6 +9,7 @@ use crate::measure::{Meter, Sample};
 use crate::sink::{encode_publish, frame};
 
 const CONNECT: &[u8] = b"\x10\x0f\0\x04MQTT\x04\x02\0\x3c\0\x03raw";
+/// 3.1.1.
 const VERSION: u8 = 4;
 const PUBACK: usize = 4;
 
@@ -26,7 +27,7 @@ pub(crate) fn publish(job: &Job) -> Result<Sample> {
     // Twice the window, so that any run of packets is one slice.
     let mut ring = Vec::new();
     for id in (1..=job.window).chain(1..=job.window) {
-        encode_publish(&mut ring, VERSION, TOPIC, id, job.payload);
+        encode_publish(&mut ring, (VERSION, job.qos), TOPIC, id, job.payload);
     }
     let packet = ring.len() / (2 * window);
 
@@ -39,6 +40,10 @@ pub(crate) fn publish(job: &Job) -> Result<Sample> {
         stream.write_all(&ring[next * packet..(next + count) * packet])?;
         unsent -= count as u64;
         next = (next + count) % window;
+        if job.qos == 0 {
+            unacked -= count as u64;
+            continue;
+        }
         let read = stream.read(&mut acks)?;
         if read == 0 {
             return Err("the sink went away".into());
@@ -57,7 +62,7 @@ pub(crate) fn receive(job: &Job) -> Result<Sample> {
     let filter = job.source_filter();
     let mut subscribe = vec![0x82, (2 + 2 + filter.len() + 1) as u8, 0, 1, 0, filter.len() as u8];
     subscribe.extend_from_slice(filter.as_bytes());
-    subscribe.push(1);
+    subscribe.push(job.qos);
 
     let meter = Meter::start();
     stream.write_all(&subscribe)?;
@@ -76,15 +81,19 @@ pub(crate) fn receive(job: &Job) -> Result<Sample> {
             if buffer[used] >> 4 == 3 {
                 let topic = u16::from_be_bytes([buffer[used + header], buffer[used + header + 1]]);
                 let id = used + header + 2 + usize::from(topic);
-                acks.extend_from_slice(&[0x40, 2, buffer[id], buffer[id + 1]]);
+                if job.qos == 1 {
+                    acks.extend_from_slice(&[0x40, 2, buffer[id], buffer[id + 1]]);
+                }
                 left -= 1;
             }
             used += length;
         }
         buffer.copy_within(used..filled, 0);
         filled -= used;
-        stream.write_all(&acks)?;
-        acks.clear();
+        if !acks.is_empty() {
+            stream.write_all(&acks)?;
+            acks.clear();
+        }
     }
     Ok(meter.stop(job.messages))
 }
