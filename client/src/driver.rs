@@ -9,12 +9,11 @@ use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll};
 
-use everlink_link::{Frame, Framer, Link, Pipe, Progress};
-use everlink_proto::engine::{
-    Cause, Depth, Engine, Event, Fault, Handled, Inbox, Input, Output, Step,
-};
+use everlink_link::{Buffer, Framer, Link, Pipe, Progress};
+use everlink_proto::engine::{Cause, Depth, Engine, Event, Fault, Inbox, Input, Output, Step};
 use everlink_proto::time::{Duration, Instant};
 
+use crate::feed::feed;
 use crate::transmit::Transmit;
 
 /// While the inbox is full the engine is asked again at least this often.
@@ -112,7 +111,7 @@ where
     L: Link,
     S: Share,
     C: Clock,
-    B: AsRef<[u8]> + AsMut<[u8]>,
+    B: Buffer,
 {
     /// A driver with a receive and a transmit buffer.
     pub fn new(link: L, share: S, clock: C, receive: B, transmit: B) -> Self {
@@ -120,7 +119,7 @@ where
             share,
             clock,
             rx: Framer::new(receive),
-            tx: Transmit { buffer: transmit, start: 0, end: 0 },
+            tx: Transmit::new(transmit),
             deadline: None,
             alive: false,
             wrote: false,
@@ -180,7 +179,7 @@ where
     async fn connected(&mut self, mut pipe: L::Pipe, finished: &mut Finished) {
         let core = &mut self.core;
         core.rx.reset();
-        (core.tx.start, core.tx.end) = (0, 0);
+        core.tx.reset();
         (core.alive, core.wrote, core.busy, core.deaf) = (false, false, false, None);
         let end = poll_fn(|cx| core.poll_connected(cx, &mut pipe, finished)).await;
         if let Some(depth) = end {
@@ -208,7 +207,7 @@ impl<S, C, B> Core<S, C, B>
 where
     S: Share,
     C: Clock,
-    B: AsRef<[u8]> + AsMut<[u8]>,
+    B: Buffer,
 {
     /// Asks the engine while there is no pipe.
     fn poll_engine(&mut self, cx: &mut Context<'_>, finished: &mut Finished) -> Poll<Todo> {
@@ -285,6 +284,8 @@ where
                     if self.clock.poll_alarm(self.deadline, cx).is_pending() {
                         return Poll::Pending;
                     }
+                    self.rx.rest();
+                    self.tx.rest();
                 }
             }
         }
@@ -302,19 +303,32 @@ where
             }
             loop {
                 match engine.poll(now, if connected { tx.space() } else { &mut [] }, inbox) {
-                    Output::Send(n) => tx.end += n,
-                    Output::Connect => tx.end += share.connect(engine, inbox, now, tx.space()),
+                    Output::Send(n) => tx.filled(n),
+                    Output::Connect => {
+                        // There is no second chance, so it gets all the room there can be.
+                        tx.grow_to_limit();
+                        let n = share.connect(engine, inbox, now, tx.space());
+                        tx.filled(n);
+                    }
                     Output::Open { endpoint } => return Some(Todo::Open(endpoint)),
                     Output::Close(depth) => return Some(Todo::Close(depth)),
                     Output::Event(event) => {
                         share.event(engine, inbox, event);
                         match event {
-                            Event::Closed => *finished = Finished::Closed,
-                            Event::GaveUp(fault) => *finished = Finished::GaveUp(fault),
-                            Event::Up { .. } | Event::Down(_) => continue,
+                            // CONNECT is gone, and with it the need for so much room.
+                            Event::Up { .. } => tx.rest(),
+                            Event::Down(_) => {}
+                            Event::Closed => {
+                                *finished = Finished::Closed;
+                                return Some(Todo::Finished);
+                            }
+                            Event::GaveUp(fault) => {
+                                *finished = Finished::GaveUp(fault);
+                                return Some(Todo::Finished);
+                            }
                         }
-                        return Some(Todo::Finished);
                     }
+                    Output::Wait(_) if connected && engine.is_starved() && tx.grow() => {}
                     Output::Wait(at) => {
                         let retry = busy.then(|| now + BUSY_RETRY);
                         *deadline = [at, retry].into_iter().flatten().min();
@@ -408,39 +422,5 @@ where
             pipe.poll_close(cx)
         })
         .await;
-    }
-}
-
-/// Tells the engine what came, packet by packet, until it is busy.
-fn feed<B: AsRef<[u8]> + AsMut<[u8]>>(
-    engine: &mut impl Engine,
-    inbox: &mut impl Inbox,
-    now: Instant,
-    rx: &mut Framer<B>,
-    tx: &Transmit<B>,
-    (alive, wrote, busy): (&mut bool, &mut bool, &mut bool),
-) {
-    if core::mem::take(wrote) {
-        let _ = engine.handle(now, Input::Wrote { pending: tx.end - tx.start }, inbox);
-    }
-    if core::mem::take(alive) {
-        let _ = engine.handle(now, Input::Alive, inbox);
-    }
-    *busy = false;
-    while let Some(frame) = rx.peek() {
-        let malformed = matches!(frame, Frame::Malformed(_));
-        let input = match frame {
-            Frame::Packet(bytes) => Input::Packet(bytes),
-            Frame::Skipped { head, total } => Input::Skipped { head, total },
-            Frame::Malformed(error) => Input::Malformed(error),
-        };
-        if engine.handle(now, input, inbox) == Handled::Busy {
-            *busy = true;
-            return;
-        }
-        if malformed {
-            return;
-        }
-        rx.consume();
     }
 }

@@ -29,6 +29,7 @@
 pub mod driver;
 #[cfg(feature = "embassy")]
 pub mod embedded;
+mod feed;
 #[cfg(feature = "tokio")]
 mod front;
 mod transmit;

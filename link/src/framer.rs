@@ -2,6 +2,8 @@
 
 use everlink_proto::wire::{WireError, frame_len};
 
+use crate::buffer::{Buffer, LEAST};
+
 /// The smallest buffer: the longest fixed header, a byte of packet type and four of length.
 pub const MIN_BUFFER: usize = 5;
 
@@ -25,7 +27,8 @@ pub enum Frame<'a> {
 /// Cuts a byte stream into packets, in memory given by the caller.
 ///
 /// Read into [`space`](Self::space), say how much with [`filled`](Self::filled), then take frames
-/// with [`peek`](Self::peek) and [`consume`](Self::consume) until there is none. A frame may be left
+/// with [`peek`](Self::peek) and [`consume`](Self::consume) until there is none. Memory that can grow
+/// does so for a packet that needs it, and when a read fills it. A frame may be left
 /// in place for as long as its receiver is busy. Bytes are moved only to bring the beginning of an
 /// incomplete packet to the front, at most once for each packet.
 #[derive(Debug)]
@@ -39,9 +42,13 @@ pub struct Framer<B> {
     length: usize,
     /// Bytes of an oversized packet still to come, to be swallowed.
     skip: usize,
+    /// The last read took all the room, so there may be more.
+    eager: bool,
+    /// A read filled more than the least memory since the last [`rest`](Self::rest).
+    used: bool,
 }
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Framer<B> {
+impl<B: Buffer> Framer<B> {
     /// A framer in `buf`, which bounds the packets that can be received.
     ///
     /// # Panics
@@ -51,17 +58,21 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Framer<B> {
             buf.as_ref().len() >= MIN_BUFFER,
             "the receive buffer cannot hold a packet's fixed header"
         );
-        Self { buf, start: 0, end: 0, length: 0, skip: 0 }
+        Self { buf, start: 0, end: 0, length: 0, skip: 0, eager: false, used: false }
     }
 
     /// Room to read into. Empty if the buffer is full: take a frame first.
     pub fn space(&mut self) -> &mut [u8] {
-        let capacity = self.capacity();
+        let capacity = self.buf.as_ref().len();
         // Short reads cost more than moving what is left of one packet.
         if self.start > 0 && capacity - self.end < capacity / 2 {
             self.buf.as_mut().copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
+        }
+        if self.eager || self.length > capacity {
+            self.eager = false;
+            self.buf.grow(self.length);
         }
         &mut self.buf.as_mut()[self.end..]
     }
@@ -69,7 +80,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Framer<B> {
     /// Says that the first `n` bytes of [`space`](Self::space) were read; more than it has count as
     /// all of it.
     pub fn filled(&mut self, n: usize) {
-        self.end = self.capacity().min(self.end + n);
+        let size = self.buf.as_ref().len();
+        self.end = size.min(self.end + n);
+        self.eager = self.end == size;
+        self.used |= n >= LEAST;
         if self.skip > 0 {
             let swallowed = self.skip.min(self.end - self.start);
             self.skip -= swallowed;
@@ -109,7 +123,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Framer<B> {
 
     /// Forgets everything: what is read next begins a new connection.
     pub fn reset(&mut self) {
-        (self.start, self.end, self.length, self.skip) = (0, 0, 0, 0);
+        (self.start, self.end, self.length, self.skip, self.eager) = (0, 0, 0, 0, false);
+    }
+
+    /// Call it now and then: memory that grew and was not needed since the last call is given back.
+    pub fn rest(&mut self) {
+        if !core::mem::take(&mut self.used) && self.start == self.end {
+            self.buf.shrink();
+        }
     }
 
     /// Bytes read and not yet consumed.
@@ -119,7 +140,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Framer<B> {
 
     /// Length of the largest packet that is not skipped, in bytes.
     pub fn capacity(&self) -> usize {
-        self.buf.as_ref().len()
+        self.buf.limit()
     }
 
     #[inline]

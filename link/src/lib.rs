@@ -6,6 +6,7 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 
+mod buffer;
 #[cfg(feature = "std")]
 pub mod endpoint;
 pub mod framer;
@@ -20,6 +21,9 @@ use core::task::{Context, Poll};
 
 use everlink_proto::engine::{Cause, Depth, Fault};
 
+pub use buffer::Buffer;
+#[cfg(any(feature = "std", test))]
+pub use buffer::Elastic;
 #[cfg(feature = "std")]
 pub use endpoint::Endpoint;
 pub use framer::{Frame, Framer};

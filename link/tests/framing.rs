@@ -1,6 +1,6 @@
 //! Whatever way a stream is cut up by the network, the same packets come out.
 
-use everlink_link::{Frame, Framer};
+use everlink_link::{Buffer, Elastic, Frame, Framer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -45,7 +45,7 @@ fn own(frame: Frame<'_>) -> Got {
 
 /// Feeds `stream` in reads of the given sizes, over and over; leaves a frame in place now and then,
 /// as a busy engine does. Stops at a malformed frame.
-fn run(framer: &mut Framer<Vec<u8>>, mut stream: &[u8], reads: &[usize]) -> Vec<Got> {
+fn run<B: Buffer>(framer: &mut Framer<B>, mut stream: &[u8], reads: &[usize]) -> Vec<Got> {
     let mut got = Vec::new();
     for (round, &size) in reads.iter().cycle().enumerate() {
         let space = framer.space();
@@ -91,6 +91,24 @@ proptest! {
         let mut framer = Framer::new(vec![0; capacity]);
         prop_assert_eq!(run(&mut framer, &stream, &reads), expected(&packets, capacity));
         prop_assert_eq!(framer.buffered(), 0);
+    }
+
+    #[test]
+    fn memory_that_grows_gives_the_same_frames(
+        sizes in vec((0_usize..6000, any::<bool>()), 1..30),
+        reads in vec(1_usize..3000, 1..20),
+        capacity in 600_usize..5000,
+    ) {
+        let packets: Vec<_> = sizes.iter().map(|(len, _)| packet(*len, 7)).collect();
+        let mut framer = Framer::new(Elastic::new(capacity));
+        let mut got = Vec::new();
+        for (packet, (_, rest)) in packets.iter().zip(&sizes) {
+            got.extend(run(&mut framer, packet, &reads));
+            if *rest {
+                framer.rest();
+            }
+        }
+        prop_assert_eq!(got, expected(&packets, capacity));
     }
 
     #[test]
@@ -163,4 +181,24 @@ fn a_full_buffer_offers_no_room_until_a_frame_is_taken() {
     framer.consume();
     assert_eq!(framer.space().len(), 4);
     assert_eq!(framer.peek().map(own), Some(Got::Packet(packet(2, 2))));
+}
+
+#[test]
+fn memory_goes_back_once_it_was_not_needed_for_a_while() {
+    let mut framer = Framer::new(Elastic::new(100_000));
+    let least = framer.space().len();
+    assert!(least < 1000);
+    let large = packet(50_000, 1);
+    run(&mut framer, &large, &[5000]);
+    framer.rest();
+    assert!(framer.space().len() > 50_000, "it was needed since");
+    run(&mut framer, &packet(10, 1), &[5000]);
+    framer.rest();
+    assert_eq!(framer.space().len(), least);
+
+    // Never under a packet that is not complete.
+    run(&mut framer, &large[..40_000], &[5000]);
+    framer.rest();
+    framer.rest();
+    assert_eq!(run(&mut framer, &large[40_000..], &[5000]), [Got::Packet(large.clone())]);
 }

@@ -392,4 +392,10 @@ pub trait Engine {
 
     /// The state at a glance.
     fn status(&self) -> Status;
+
+    /// Whether [`poll`](Self::poll) may have had more to send than `tx` had room for when last
+    /// called: a driver whose buffer can grow then grows it and polls again.
+    fn is_starved(&self) -> bool {
+        false
+    }
 }

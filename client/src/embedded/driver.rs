@@ -3,7 +3,7 @@
 use core::future::Future;
 
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use everlink_link::Link;
+use everlink_link::{Buffer, Link};
 use everlink_proto::engine::{Cause, Engine, Fault, Input, Step};
 use everlink_proto::store::{FixedStore, Store};
 
@@ -28,7 +28,7 @@ impl<M: RawMutex, L, B, S: Store> core::fmt::Debug for Driver<'_, M, L, B, S> {
     }
 }
 
-impl<'m, M: RawMutex, L: Link, B: AsRef<[u8]> + AsMut<[u8]>, S: Store> Driver<'m, M, L, B, S> {
+impl<'m, M: RawMutex, L: Link, B: Buffer, S: Store> Driver<'m, M, L, B, S> {
     pub(super) fn new(hub: &'m Hub<'m, M, S>, link: L, receive: B, transmit: B) -> Self {
         let share = HubShare(hub);
         let inner = crate::driver::Driver::new(link, share, EmbassyClock, receive, transmit);

@@ -5,7 +5,7 @@ use core::task::Waker;
 
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::RawMutex;
-use everlink_link::Link;
+use everlink_link::{Buffer, Link};
 use everlink_proto::engine::{Engine, Incoming, Status, Verdict};
 use everlink_proto::session::{Config, Session};
 use everlink_proto::store::{FixedStore, Store};
@@ -107,7 +107,7 @@ impl<'m, M: RawMutex, S: Store> Hub<'m, M, S> {
     ///
     /// # Panics
     /// If `receive` is shorter than 5 bytes.
-    pub fn driver<L: Link, B: AsRef<[u8]> + AsMut<[u8]>>(
+    pub fn driver<L: Link, B: Buffer>(
         &'m self,
         link: L,
         receive: B,

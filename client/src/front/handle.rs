@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use everlink_link::{Link, TcpLink};
+use everlink_link::{Elastic, Link, TcpLink};
 use everlink_proto::engine::{Engine, Fault, Refused, WhenFull};
 use everlink_proto::session::{Limits, Stats};
 use everlink_proto::wire::{Disconnect, Properties, Property, QoS, ReasonCode, Version};
@@ -228,7 +228,7 @@ impl Client {
 #[derive(Debug)]
 #[must_use = "nothing moves unless the driver runs"]
 pub struct Driver<L = TcpLink> {
-    inner: crate::driver::Driver<L, DriverShare, TokioClock, Box<[u8]>>,
+    inner: crate::driver::Driver<L, DriverShare, TokioClock, Elastic>,
     guard: Guard,
 }
 
@@ -253,11 +253,15 @@ pub struct Stopped<L = TcpLink> {
 
 impl<L: Link> Driver<L> {
     pub(crate) fn new(link: L, shared: Arc<Shared>, receive: usize, transmit: usize) -> Self {
-        let buffer = |n: usize| vec![0; n].into_boxed_slice();
         let clock = TokioClock::starting_at(shared.start());
         let share = DriverShare(shared.clone());
-        let inner =
-            crate::driver::Driver::new(link, share, clock, buffer(receive), buffer(transmit));
+        let inner = crate::driver::Driver::new(
+            link,
+            share,
+            clock,
+            Elastic::new(receive),
+            Elastic::new(transmit),
+        );
         Self { inner, guard: Guard(shared) }
     }
 

@@ -376,4 +376,8 @@ impl<S: Store> Engine for Session<'_, S> {
     fn status(&self) -> Status {
         self.status_now()
     }
+
+    fn is_starved(&self) -> bool {
+        self.sending.starved
+    }
 }

@@ -33,7 +33,7 @@ impl<S: Store> Session<'_, S> {
             }
             if first_here && self.sending.open >= self.quota(meta.qos) {
                 // Blocks the queue as well: order.
-                return Put::NoRoom;
+                return Put::Blocked;
             }
             let put = self.put_publish(now, key, PacketId::new(meta.pid), true, tx, inbox);
             if matches!(put, Put::Written(_)) {

@@ -27,6 +27,8 @@ pub(super) struct Sending {
     pub(super) open: u16,
     pub(super) ping_wanted: bool,
     pub(super) suspicious: bool,
+    /// There was more to write than room when last asked.
+    pub(super) starved: bool,
     /// Since when the oldest unacknowledged message has been the oldest.
     pub(super) sent_head_since: Instant,
     released_head_since: Instant,
@@ -99,6 +101,8 @@ pub(super) enum Put {
     Written(usize),
     /// No room now; it will fit into an empty buffer.
     NoRoom,
+    /// What comes next has to wait for the broker.
+    Blocked,
     /// Nothing to write.
     Nothing,
 }
@@ -115,10 +119,16 @@ impl<S: Store> Session<'_, S> {
                 _ => Put::Nothing,
             };
             match put {
-                Put::Written(0) | Put::NoRoom | Put::Nothing => break,
-                Put::Written(more) => n += more,
+                Put::Written(more @ 1..) => n += more,
+                Put::Written(0) | Put::NoRoom | Put::Blocked | Put::Nothing => {
+                    // AUTH waits for more room than it may need.
+                    self.sending.starved = matches!(put, Put::NoRoom) || self.auth.is_some();
+                    return n;
+                }
             }
         }
+        // What is there may be all there is, or not.
+        self.sending.starved = true;
         n
     }
 
@@ -142,8 +152,9 @@ impl<S: Store> Session<'_, S> {
             0 => {}
             n => return Put::Written(n),
         }
-        if let put @ (Put::Written(_) | Put::NoRoom) = self.put_resend(now, tx, inbox) {
-            return put;
+        match self.put_resend(now, tx, inbox) {
+            Put::Nothing => {}
+            other => return other,
         }
         self.put_queue(now, tx, inbox)
     }
