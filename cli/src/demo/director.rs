@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use everlink::QoS;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
@@ -161,17 +162,20 @@ fn lanes(stage: &Stage, args: &DemoArgs) -> Vec<Lane> {
 
 fn introduction(args: &DemoArgs, seed: u64) -> String {
     let clients = match &args.versions()[..] {
-        [only] => format!("A client that speaks MQTT {} publishes", name(*only)),
-        _ => "Two clients, one for MQTT 3.1.1 and one for MQTT 5, publish".to_string(),
+        [only] => format!("One client (MQTT {}) publishes", name(*only)),
+        _ => "Two clients (MQTT 3.1.1 and 5) publish".to_string(),
     };
     let levels = match args.qos {
-        Some(qos) => format!("at QoS {}", qos as u8),
-        None => "at QoS 0 (may get lost), 1 (arrives) and 2 (arrives once)".to_string(),
+        None => "at QoS 0 (may get lost), 1 (arrives) and 2 (arrives once)",
+        Some(QoS::AtMostOnce) => "at QoS 0 (may get lost)",
+        Some(QoS::AtLeastOnce) => "at QoS 1 (arrives, perhaps twice)",
+        Some(QoS::ExactlyOnce) => "at QoS 2 (arrives once)",
     };
+    let kinds = Kind::ALL.iter().filter(|kind| kind.concerns(&args.levels())).count();
     format!(
-        "A broker runs in this process. {clients} numbered messages\n{levels}, and subscribe to them. \
-         All of it goes over a\nnetwork path that breaks in {} ways. Does every message arrive?\n\
-         The same outages again: --seed {seed}",
-        Kind::ALL.iter().filter(|kind| kind.concerns(&args.levels())).count()
+        "everlink demo: does every message arrive?\n\n\
+         The broker is in this process. {clients} numbered\nmessages {levels}\n\
+         and read them back. The network between breaks in {kinds} ways. Ctrl-C ends it early.\n\
+         To repeat it: --seed {seed}"
     )
 }

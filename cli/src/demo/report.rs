@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use super::ledger::Tally;
 use super::verdict::{Verdict, millis};
 
 impl Verdict {
@@ -19,7 +20,7 @@ impl Verdict {
         let early = if self.interrupted { " (ended early)" } else { "" };
         writeln!(
             out,
-            "{} messages, {} outages of {} kinds, {} connections in {:.1} s{early}; seed {}\n",
+            "{} messages, {} outages of {} kinds, {} connections in {:.1} s{early}, seed {}\n",
             self.messages(),
             self.outages.len(),
             self.rows().len(),
@@ -45,13 +46,13 @@ impl Verdict {
 
     fn write_outages(&self, out: &mut String, paint: Paint) -> fmt::Result {
         let head = format!(
-            "{:<28} {:>5} {:>9}   {:>21} {:>9}",
-            "outage", "times", "longest", "messages again after", "at worst"
+            "{:<26} {:>5} {:>9}   {:>19} {:>9}",
+            "outage", "times", "longest", "messages move after", "at worst"
         );
         writeln!(out, "{}", paint.bold(&head))?;
         for row in self.rows() {
             let line = format!(
-                "{:<28} {:>5} {:>9}   {:>21} {:>9}",
+                "{:<26} {:>5} {:>9}   {:>19} {:>9}",
                 row.label,
                 row.count,
                 ms(Some(row.longest_ms).filter(|ms| *ms >= 10)),
@@ -61,13 +62,13 @@ impl Verdict {
             let line = if row.unrecovered > 0 { paint.red(&line) } else { line };
             writeln!(out, "{line}")?;
         }
-        Ok(())
+        writeln!(out, "(messages move after: from the end of the outage, the median of all)")
     }
 
     fn write_lanes(&self, out: &mut String, paint: Paint) -> fmt::Result {
         let head = format!(
-            "{:<17} {:>8} {:>12} {:>8} {:>6} {:>7} {:>12}  {}",
-            "",
+            "{:<12} {:>8} {:>12} {:>8} {:>6} {:>7} {:>12}  {}",
+            "MQTT",
             "accepted",
             "acknowledged",
             "received",
@@ -80,11 +81,10 @@ impl Verdict {
         for lane in &self.lanes {
             let t = &lane.tally;
             let line = format!(
-                "{:<17} {:>8} {:>12} {:>8} {:>6} {:>7} {:>12}  {}",
-                format!("MQTT {:<5} QoS {}", lane.version, t.qos),
+                "{:<12} {:>8} {:>12} {:>8} {:>6} {:>7} {:>12}  {}",
+                format!("{:<5} QoS {}", lane.version, t.qos),
                 t.accepted,
-                // an acknowledgement does not exist at QoS 0
-                if t.qos == 0 { "-".into() } else { t.delivered.to_string() },
+                acknowledged(t),
                 t.received,
                 t.lost,
                 t.doubled,
@@ -94,7 +94,10 @@ impl Verdict {
             let line = if t.holds() { line } else { paint.red(&line) };
             writeln!(out, "{line}")?;
         }
-        writeln!(out, "The promise: QoS 0 may lose; QoS 1 may double; QoS 2 neither; all in order.")
+        writeln!(
+            out,
+            "(the promise: QoS 0 may lose, QoS 1 may double, QoS 2 neither; all in order)"
+        )
     }
 
     /// What the tables do not say.
@@ -123,13 +126,17 @@ impl Verdict {
     }
 }
 
-const PASS: &str =
-    "PASS: nothing lost at QoS 1 and 2, nothing doubled at QoS 2, order kept, all accounted for";
+const PASS: &str = "PASS: nothing lost at QoS 1 and 2, nothing doubled at QoS 2, all in order";
 const FAIL: &str = "FAIL: a promise was broken";
 
 /// Whether standard output takes colours: a terminal, and NO_COLOR is not set.
 pub(crate) fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// How many messages the broker acknowledged; at QoS 0 it never does.
+pub(super) fn acknowledged(tally: &Tally) -> String {
+    if tally.qos == 0 { "-".into() } else { tally.delivered.to_string() }
 }
 
 /// A time in seconds, "-" if there is none.
@@ -195,6 +202,6 @@ mod tests {
     #[test]
     fn lines_fit_a_terminal() {
         let long = good().text(false).lines().map(|l| l.chars().count()).max();
-        assert!(long <= Some(92), "{long:?}");
+        assert!(long <= Some(82), "{long:?}");
     }
 }

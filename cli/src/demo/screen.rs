@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::report::seconds;
+use super::report::{acknowledged, seconds};
 use super::traffic::Account;
 use super::verdict::Outage;
 
@@ -47,12 +47,12 @@ impl Screen {
         let started = Instant::now();
         let (lines, inbox) = mpsc::unbounded_channel();
         let phase = watch::Sender::new(Phase { text: String::new(), since: started });
-        let mut head = format!("{introduction}\n\n{:>8}  {:<28}{:>7}", "time", "outage", "lasted");
-        head += "   messages moved again after";
+        let mut head = format!("{introduction}\n\n{:>8}  {:<26}{:>7}", "time", "outage", "lasted");
+        head += "    messages move again after";
         if subjects.len() > 1 {
-            let _ = write!(head, "\n{:47}", "");
+            let _ = write!(head, "\n{:43}", "");
             for subject in &subjects {
-                let _ = write!(head, "{:>12}", format!("MQTT {}", subject.version));
+                let _ = write!(head, "{:>14}", format!("MQTT {}", subject.version));
             }
         }
         let drawer = Drawer {
@@ -76,14 +76,14 @@ impl Screen {
     pub(super) fn outage(&self, outage: &Outage) {
         let lasted = Some(outage.lasted).filter(|t| *t >= Duration::from_millis(10));
         let mut line = format!(
-            "{:>6.1} s  {:<28}{:>7}",
+            "{:>6.1} s  {:<26}{:>7}",
             self.started.elapsed().as_secs_f64(),
             outage.kind.label(),
             seconds(lasted)
         );
         for recovery in &outage.recoveries {
             let recovery = recovery.map_or("never".into(), |time| seconds(Some(time)));
-            let _ = write!(line, "{recovery:>12}");
+            let _ = write!(line, "{recovery:>14}");
         }
         let _ = self.lines.send(line); // nobody listens once it has ended
     }
@@ -146,16 +146,18 @@ impl Drawer {
         }
         let panel = self.panel();
         // Lines that wrap would spoil the count of lines to go up.
-        let mut out = String::from("\x1b[?7l");
+        // The cursor may be behind an echoed ^C.
+        let mut out = String::from("\x1b[?7l\r");
         if self.drawn > 0 {
             let _ = write!(out, "\x1b[{}A", self.drawn);
         }
         out += above;
-        for line in &panel {
+        let empty = String::new();
+        for line in std::iter::once(&empty).chain(&panel) {
             let _ = writeln!(out, "\x1b[K{line}");
         }
         out += "\x1b[J\x1b[?7h";
-        self.drawn = panel.len();
+        self.drawn = panel.len() + 1;
         self.put(&out);
     }
 
@@ -167,30 +169,32 @@ impl Drawer {
     fn panel(&self) -> Vec<String> {
         let phase = self.phase.borrow().clone();
         let (time, lasts) = (self.started.elapsed().as_secs_f64(), phase.since.elapsed());
-        let mut lines = vec![
-            String::new(),
-            format!("{time:>6.1} s  {} ({:.1} s)", phase.text, lasts.as_secs_f64()),
-            String::new(),
-        ];
-        let mut head = format!("{:>10}", "");
-        for qos in &self.levels {
-            let _ = write!(head, "  {:<19}", format!("QoS {}", *qos as u8));
+        let mut lines =
+            vec![format!("{time:>6.1} s  {} ({:.1} s)", phase.text, lasts.as_secs_f64())];
+        for subject in &self.subjects {
+            let state = connection(&subject.client.state());
+            lines.push(format!("{:10}MQTT {:<7}{state}", "", subject.version));
         }
-        lines.push(head + "  (accepted/acknowledged/received)");
-        lines.extend(self.subjects.iter().map(|subject| self.row(subject)));
+        let mut head = format!("{:10}{:<12}", "", "");
+        for qos in &self.levels {
+            let _ = write!(head, "{:<19}", format!("QoS {}", *qos as u8));
+        }
+        lines.push(head);
+        lines.extend(self.subjects.iter().map(|subject| self.counts(subject)));
+        lines.push(format!("{:22}(accepted/acknowledged/received)", ""));
         lines
     }
 
-    fn row(&self, subject: &Subject) -> String {
-        let mut row = format!("{:>10}", format!("MQTT {}", subject.version));
+    fn counts(&self, subject: &Subject) -> String {
+        let mut row = format!("{:10}MQTT {:<7}", "", subject.version);
         let ledger = subject.account.ledger();
         for qos in &self.levels {
             let tally = ledger.tally(*qos as u8);
-            let counts = format!("{}/{}/{}", tally.accepted, tally.delivered, tally.received);
-            let _ = write!(row, "  {counts:<19}");
+            let acknowledged = acknowledged(&tally);
+            let counts = format!("{}/{acknowledged}/{}", tally.accepted, tally.received);
+            let _ = write!(row, "{counts:<19}");
         }
-        drop(ledger);
-        row + "  " + &connection(&subject.client.state())
+        row
     }
 }
 
