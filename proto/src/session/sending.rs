@@ -196,7 +196,7 @@ impl<S: Store> Session<'_, S> {
                             continue;
                         }
                         Put::NoRoom => return if n == 0 { Put::NoRoom } else { Put::Written(n) },
-                        Put::Nothing => {}
+                        Put::Blocked | Put::Nothing => {}
                     }
                 }
                 match self.put_ack(owed.kind, pid, owed.reason, room) {
