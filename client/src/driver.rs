@@ -138,6 +138,12 @@ where
     ///
     /// Cancel-safe: dropping the future aborts the connection; calling again makes a new one.
     pub async fn run(&mut self) -> Finished {
+        self.open();
+        self.pump().await
+    }
+
+    /// Opens the engine: the first half of [`run`](Self::run).
+    pub fn open(&mut self) {
         let now = self.core.clock.now();
         self.core.share.with(None, |engine, inbox| {
             // A pipe of an earlier, dropped call is gone.
@@ -148,6 +154,11 @@ where
             );
             engine.open(now);
         });
+    }
+
+    /// Pumps the engine until it is closed or gives up: the second half of [`run`](Self::run). A
+    /// close between the two counts.
+    pub async fn pump(&mut self) -> Finished {
         let mut finished = Finished::Closed;
         loop {
             match poll_fn(|cx| self.core.poll_engine(cx, &mut finished)).await {

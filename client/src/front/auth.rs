@@ -16,8 +16,8 @@ pub trait Authenticator: Debug + Send {
     /// The broker's Authentication Data. Gives the answer; `None` refuses and ends the connection.
     fn challenge(&mut self, data: &[u8]) -> Option<Vec<u8>>;
 
-    /// The broker accepts; `data` is its last word. Returning `false`, because the broker did not
-    /// prove who it is, ends the connection.
+    /// The broker accepts; `data` is its last word, empty if it has none. Returning `false`,
+    /// because the broker did not prove who it is, ends the connection.
     fn finish(&mut self, data: &[u8]) -> bool {
         let _ = data;
         true

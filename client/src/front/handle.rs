@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use everlink_link::{Elastic, Link, TcpLink};
-use everlink_proto::engine::{Engine, Fault, Refused, WhenFull};
+use everlink_proto::engine::{Engine, Fault, Refused, Step, WhenFull};
 use everlink_proto::session::{Limits, Stats};
 use everlink_proto::wire::{Disconnect, Properties, Property, QoS, ReasonCode, Version};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use super::shared::{BrokerInfo, DriverShare, Shared};
 use super::state::{Latency, State};
 use super::subscribe::Subscribe;
 use super::waiters::Ack;
+use super::wakes::Place;
 use crate::driver::Finished;
 
 /// A handle to an MQTT client. Cheap to clone; all clones are the same client.
@@ -56,18 +57,27 @@ impl Client {
 
     /// The present state. Cheap; changes nothing.
     pub fn state(&self) -> State {
-        *self.shared.watch().borrow()
+        self.shared.state()
     }
 
-    /// The state as a watch: no change can be missed, the latest is always there.
+    /// The state as a watch: no change can be missed, the latest is always there. Holding on to a
+    /// `borrow` of it holds up the driver.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.shared.watch()
     }
 
-    /// Waits until the session is connected. Cancel-safe.
-    pub async fn up(&self) {
-        // The sender lives as long as this handle.
-        let _ = self.watch().wait_for(State::is_up).await;
+    /// Waits until the session is connected; `false` if it will not be, because the driver has
+    /// stopped or was dropped. Cancel-safe.
+    pub async fn up(&self) -> bool {
+        let mut watch = self.watch();
+        loop {
+            let State { step, stopped, .. } = self.state();
+            if stopped || step == Step::Up {
+                return !stopped;
+            }
+            // The sender lives as long as this handle.
+            let _ = watch.changed().await;
+        }
     }
 
     /// The counters.
@@ -124,12 +134,13 @@ impl Client {
     /// Waits until every accepted message has come to its end. Cancel-safe. Ends as well when the
     /// client is closed.
     pub async fn flush(&self) {
+        let mut place = Place::new(&self.shared, |front| &mut front.idle);
         poll_fn(|cx| {
             self.shared.look(|engine, front| {
                 if engine.held() == 0 || front.is_closed() {
                     return Poll::Ready(());
                 }
-                front.idle.wait(&mut front.wakes, cx);
+                place.wait(front, cx);
                 Poll::Pending
             })
         })
@@ -137,10 +148,14 @@ impl Client {
     }
 
     /// Asks the broker for a sign of life and tells how long the answer took. Cancel-safe.
-    /// `None` if it did not come within `deadline`, or the client is not connected by then.
+    /// `None` if it did not come within `deadline`, or the client is not connected by then or will
+    /// not be.
     pub async fn ping(&self, deadline: Duration) -> Option<Duration> {
         let answer = async {
-            self.up().await;
+            if !self.up().await {
+                return None;
+            }
+            let mut place = Place::new(&self.shared, |front| &mut front.pinging);
             let start = tokio::time::Instant::now();
             let seen = self.shared.change(|engine, front, _| {
                 engine.ping();
@@ -148,16 +163,16 @@ impl Client {
             });
             poll_fn(|cx| {
                 self.shared.look(|_, front| {
-                    if front.pongs != seen {
-                        return Poll::Ready(start.elapsed());
+                    if front.pongs != seen || front.is_closed() {
+                        return Poll::Ready((front.pongs != seen).then(|| start.elapsed()));
                     }
-                    front.pinging.wait(&mut front.wakes, cx);
+                    place.wait(front, cx);
                     Poll::Pending
                 })
             })
             .await
         };
-        tokio::time::timeout(deadline, answer).await.ok()
+        tokio::time::timeout(deadline, answer).await.ok().flatten()
     }
 
     /// Drops the connection and makes a new one at once; also ends a pause between attempts.
@@ -270,12 +285,10 @@ impl<L: Link> Driver<L> {
     ///
     /// The client counts as open from this call on, before the future is first polled.
     pub fn run(mut self) -> impl Future<Output = Stopped<L>> {
-        self.guard.0.change(|engine, front, now| {
-            front.reopen();
-            engine.open(now);
-        });
+        self.guard.0.look(|_, front| front.reopen());
+        self.inner.open();
         async move {
-            let fault = match self.inner.run().await {
+            let fault = match self.inner.pump().await {
                 Finished::Closed => None,
                 Finished::GaveUp(fault) => Some(fault),
             };

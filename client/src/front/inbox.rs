@@ -1,7 +1,6 @@
 //! What the engine tells, put where the application finds it.
 
 use std::sync::Weak;
-use std::task::Context;
 use std::time::Duration;
 
 use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Refused, Tag, Verdict};
@@ -14,7 +13,7 @@ use super::shared::{BrokerInfo, Shared};
 use super::state::Latency;
 use super::streams::{Streams, filter_of};
 use super::waiters::{Ack, Waiters};
-use super::wakes::Wakes;
+use super::wakes::{Waiting, Wakes};
 
 #[derive(Debug, Default)]
 pub(crate) struct Front {
@@ -31,9 +30,9 @@ pub(crate) struct Front {
     pub(crate) follow_redirects: bool,
     pub(crate) pongs: u64,
     /// To be woken when the queue has room, when all is delivered, when a ping is answered.
-    pub(crate) room: Wakes,
-    pub(crate) idle: Wakes,
-    pub(crate) pinging: Wakes,
+    pub(crate) room: Waiting,
+    pub(crate) idle: Waiting,
+    pub(crate) pinging: Waiting,
     /// Operations whose fate somebody awaits.
     pub(crate) awaited: usize,
     /// Collected while the lock is held, woken after.
@@ -52,10 +51,6 @@ impl Front {
     /// Nothing is accepted that nobody would send.
     pub(crate) fn check_open(&self) -> Result<(), Refused> {
         if self.closed { Err(Refused::Closed) } else { Ok(()) }
-    }
-
-    pub(crate) fn wait_for_room(&mut self, cx: &Context<'_>) {
-        self.room.wait(&mut self.wakes, cx);
     }
 
     /// The driver runs again.
@@ -78,7 +73,7 @@ impl Front {
         self.streams.wake_all(&mut self.wakes);
         self.waiters.close(&mut self.wakes);
         for waiting in [&mut self.room, &mut self.idle, &mut self.pinging] {
-            self.wakes.append(waiting);
+            waiting.wake(&mut self.wakes);
         }
     }
 
@@ -114,7 +109,7 @@ impl Inbox for Front {
     }
 
     fn room(&mut self) {
-        self.wakes.append(&mut self.room);
+        self.room.wake(&mut self.wakes);
     }
 
     fn round_trip(&mut self, time: Duration) {
@@ -123,18 +118,19 @@ impl Inbox for Front {
 
     fn pong(&mut self) {
         self.pongs += 1;
-        self.wakes.append(&mut self.pinging);
+        self.pinging.wake(&mut self.wakes);
     }
 
     fn connected(&mut self, ack: &ConnAck<'_>) -> bool {
         if let Some(id) = ack.props.assigned_client_id() {
             id.clone_into(&mut self.options.client_id);
         }
-        if let (Some(authenticator), Some(data)) =
-            (&mut self.authenticator, ack.props.authentication_data())
-            && !authenticator.finish(data)
-        {
-            return false;
+        if let Some(authenticator) = &mut self.authenticator {
+            // Without data as well: the broker may owe a proof of who it is.
+            let data = ack.props.authentication_data().unwrap_or(&[]);
+            if !is_method_of(authenticator.as_ref(), &ack.props) || !authenticator.finish(data) {
+                return false;
+            }
         }
         self.info = Some(BrokerInfo::new(ack.reason, &ack.props));
         true
@@ -153,6 +149,9 @@ impl Inbox for Front {
 
     fn challenge(&mut self, auth: &Auth<'_>) -> bool {
         let Some(authenticator) = &mut self.authenticator else { return false };
+        if !is_method_of(authenticator.as_ref(), &auth.props) {
+            return false;
+        }
         let data = auth.props.authentication_data().unwrap_or(&[]);
         if auth.reason == ReasonCode::SUCCESS {
             return authenticator.finish(data);
@@ -175,4 +174,9 @@ impl Inbox for Front {
     fn skipped(&mut self, topic: &str, total: usize) {
         tracing::warn!(topic, bytes = total, "a packet larger than the receive buffer was skipped");
     }
+}
+
+/// [MQTT-4.12.0-5] the method is that of CONNECT throughout; brokers that leave it out are many.
+fn is_method_of(authenticator: &dyn Authenticator, props: &Properties<'_>) -> bool {
+    props.authentication_method().is_none_or(|method| method == authenticator.method())
 }

@@ -16,6 +16,7 @@ use super::handle::Client;
 use super::inbox::Front;
 use super::shared::Shared;
 use super::waiters::{Ack, Outcome};
+use super::wakes::Place;
 
 /// A message about to be published. Made by [`Client::publish`].
 ///
@@ -113,12 +114,13 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
     /// As [`send`](Self::send), but a full queue whose policy is to wait is waited for.
     pub async fn accepted(self) -> Result<Delivery, PublishError> {
         let topic = self.checked()?;
+        let mut place = Place::new(&self.client.shared, |front| &mut front.room);
         poll_fn(|cx| {
             let mut waits = false;
             let offered = self.offer(topic, |front| {
                 waits = self.client.when_full == WhenFull::Wait;
                 if waits {
-                    front.wait_for_room(cx);
+                    place.wait(front, cx);
                 }
             });
             match offered {

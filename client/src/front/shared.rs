@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use everlink_proto::engine::{Engine, Event, Receipt, Refused, Status};
+use everlink_proto::engine::{Cause, Engine, Event, Fault, Input, Receipt, Refused, Status, Step};
 use everlink_proto::session::Session;
 use everlink_proto::store::RamStore;
 use everlink_proto::time::Instant;
-use everlink_proto::wire::{Properties, ReasonCode};
+use everlink_proto::wire::{Disconnect, Properties, ReasonCode};
 use tokio::sync::watch;
 
 use super::clock;
@@ -60,14 +60,14 @@ struct Core {
     driver: Option<Waker>,
     /// The driver was woken and has not yet looked.
     kicked: bool,
-    /// The state as last shown.
-    shown: Status,
+    /// The state as last shown, and whether the driver had stopped.
+    shown: (Status, bool),
 }
 
 impl Shared {
     pub(crate) fn new(engine: Engine_, front: Front) -> Arc<Self> {
         let start = tokio::time::Instant::now();
-        let shown = engine.status();
+        let shown = (engine.status(), false);
         let state = watch::Sender::new(state(&shown, start));
         Arc::new_cyclic(|weak| {
             let front = Front { shared: weak.clone(), ..front };
@@ -82,6 +82,27 @@ impl Shared {
 
     pub(crate) fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+
+    /// The state at this moment, also if the driver has not shown it yet.
+    pub(crate) fn state(&self) -> State {
+        self.look(|engine, front| state(&(engine.status(), front.is_closed()), self.start))
+    }
+
+    /// Unlocks, shows the state if it has changed, then wakes.
+    ///
+    /// Only the driver does this, so that an older state cannot come last; and never under the
+    /// lock, because whoever looks at the state right now holds up the showing.
+    fn show(&self, mut core: MutexGuard<'_, Core>) {
+        let present = (core.engine.status(), core.front.is_closed());
+        let changed = core.shown != present;
+        core.shown = present;
+        let wakes = core.front.wakes.take();
+        drop(core);
+        if changed {
+            self.state.send_replace(state(&present, self.start));
+        }
+        wakes.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -102,7 +123,7 @@ impl Shared {
         let mut guard = self.lock();
         let core = &mut *guard;
         let result = f(&mut core.engine, &mut core.front, now);
-        core.show(&self.state, self.start);
+        core.notice_idle();
         core.kick();
         guard.release();
         result
@@ -132,21 +153,36 @@ impl Shared {
 
     /// The driver is gone: nothing will move any more.
     pub(crate) fn abandoned(&self) {
-        self.change(|_, front, _| front.close());
+        let now = clock::now(self.start);
+        let mut guard = self.lock();
+        let Core { engine, front, .. } = &mut *guard;
+        let fault = Fault::new(Step::Transport, Cause::Requested);
+        let _ = engine.handle(now, Input::Closed(fault), front);
+        engine.close(now, Disconnect::default());
+        front.close();
+        self.show(guard);
     }
 }
 
 impl Core {
-    /// Shows what has changed. Under the lock, else an older state could come last.
-    fn show(&mut self, state: &watch::Sender<State>, start: tokio::time::Instant) {
-        let status = self.engine.status();
-        if self.shown != status {
-            self.shown = status;
-            state.send_replace(self::state(&status, start));
-        }
+    /// Wakes those who wait for the end of every message, if it has come.
+    fn notice_idle(&mut self) {
         if !self.front.idle.is_empty() && self.engine.held() == 0 {
-            self.front.wakes.append(&mut self.front.idle);
+            self.front.idle.wake(&mut self.front.wakes);
         }
+    }
+
+    /// Acknowledges what full channels have dropped: nobody else will.
+    fn acknowledge_dropped(&mut self) {
+        if self.front.streams.dropped.is_empty() {
+            return;
+        }
+        let now = self.engine.seen();
+        for receipt in self.front.streams.dropped.drain(..) {
+            let _ = self.engine.acknowledge(now, receipt);
+        }
+        // The engine has something to send, but was asked already.
+        self.front.wakes.extend(self.driver.clone());
     }
 
     /// Lets the driver know that something changed.
@@ -173,7 +209,7 @@ impl Release for MutexGuard<'_, Core> {
     }
 }
 
-fn state(status: &Status, start: tokio::time::Instant) -> State {
+fn state((status, stopped): &(Status, bool), start: tokio::time::Instant) -> State {
     let instant = |at: Instant| start + std::time::Duration::from_micros(at.as_micros());
     State {
         step: status.step,
@@ -182,6 +218,7 @@ fn state(status: &Status, start: tokio::time::Instant) -> State {
         attempts: status.attempts,
         next_attempt: status.next_attempt.map(instant),
         resumed: status.resumed,
+        stopped: *stopped,
     }
 }
 
@@ -208,8 +245,9 @@ impl Share for DriverShare {
             }
         }
         let result = f(&mut core.engine, &mut core.front);
-        core.show(&self.0.state, self.0.start);
-        guard.release();
+        core.acknowledge_dropped();
+        core.notice_idle();
+        self.0.show(guard);
         result
     }
 

@@ -20,6 +20,8 @@ pub struct State {
     pub next_attempt: Option<Instant>,
     /// Whether the broker still had the session when the connection came up last.
     pub resumed: bool,
+    /// The driver has stopped or was dropped: nothing moves unless it runs again.
+    pub stopped: bool,
 }
 
 impl State {

@@ -52,6 +52,8 @@ pub(crate) struct Streams {
     taken: u64,
     /// Messages nobody in this process subscribed to, dropped.
     pub(crate) unrouted: u64,
+    /// Of messages that a full channel dropped although the application was to acknowledge them.
+    pub(crate) dropped: Vec<Receipt>,
     /// Messages beyond a channel's capacity the broker may still have under way.
     pub(crate) park: usize,
 }
@@ -311,7 +313,9 @@ impl Streams {
                 break;
             };
             let mut parked = None;
-            if incoming.qos != QoS::AtMostOnce && (stream.manual || place == Place::Park) {
+            // What is lost at once is acknowledged at once.
+            let kept = place != Place::Lose && incoming.qos != QoS::AtMostOnce;
+            if kept && (stream.manual || place == Place::Park) {
                 verdict = Verdict::Later;
                 if stream.manual {
                     message.receipt = Some((incoming.receipt, shared.clone()));
@@ -319,7 +323,7 @@ impl Streams {
                     parked = Some(incoming.receipt);
                 }
             }
-            stream.put(place, message, parked);
+            self.dropped.extend(stream.put(place, message, parked));
             wakes.extend(stream.waker.take());
         }
         verdict
@@ -412,11 +416,13 @@ impl Stream {
         }
     }
 
-    fn put(&mut self, place: Place, message: Message, parked: Option<Receipt>) {
+    /// Puts the message in its place. Gives the receipt of one that had to go for it.
+    fn put(&mut self, place: Place, message: Message, parked: Option<Receipt>) -> Option<Receipt> {
+        let mut gone = None;
         match place {
             Place::Append | Place::Park => self.queue.push_back((message, parked)),
             Place::Replace(at) => {
-                self.queue.remove(at);
+                gone = self.queue.remove(at);
                 self.lost += 1;
                 self.queue.push_back((message, parked));
             }
@@ -424,5 +430,6 @@ impl Stream {
             // Looked at before anything was placed.
             Place::Busy => {}
         }
+        gone.and_then(|(message, parked)| parked.or(message.receipt.map(|r| r.0)))
     }
 }
