@@ -60,18 +60,19 @@ impl<S: Store> Session<'_, S> {
 
     /// What to do if the list of exchanges is full, if it is.
     fn too_many(&mut self, now: Instant) -> Option<Handled> {
-        let limit = match self.cfg.version {
+        let usual = match self.cfg.version {
             Version::V5 => usize::from(self.cfg.receive_maximum),
             Version::V311 => usize::MAX,
         };
-        if !self.received.is_full(limit) {
+        if !self.received.is_full(usual) {
             return None;
         }
         // A 3.1.1 broker knows no limit, so it is held back until the application acknowledges.
         if self.cfg.version == Version::V311 && self.received.is_waiting() {
             return Some(Handled::Busy);
         }
-        // [MQTT-3.3.4-9] more than we said we take.
+        // [MQTT-3.3.4-9] more than we can take. That it is more than we said is no reason to leave:
+        // a broker that takes PUBREC for the end of an exchange would do it again and again.
         self.violation(now, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
         Some(Handled::Done)
     }

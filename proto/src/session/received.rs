@@ -46,10 +46,12 @@ impl<'m> Received<'m> {
         Self { entries, waiting: [0; 2], oldest: None }
     }
 
-    /// The Receive Maximum to announce.
+    /// The Receive Maximum to announce. Exchanges of an earlier connection take room too, but the
+    /// broker counts anew with each connection.
     pub(super) fn maximum(&self, cfg: &Config) -> u16 {
-        let limit = u16::try_from(self.entries.limit()).unwrap_or(u16::MAX);
-        cfg.receive_maximum.min(limit).max(1)
+        let room = self.entries.limit().saturating_sub(self.entries.len());
+        let room = u16::try_from(room).unwrap_or(u16::MAX);
+        cfg.receive_maximum.min(room).max(1)
     }
 
     pub(super) fn find(&self, pid: u16, qos2: bool) -> Option<usize> {
@@ -145,10 +147,10 @@ impl<'m> Received<'m> {
         (self.waiting, self.oldest) = ([0; 2], None);
     }
 
-    /// Whether there is no room for a further exchange, or no more than `limit` are allowed.
-    pub(super) fn is_full(&mut self, limit: usize) -> bool {
-        let limit = limit.min(self.entries.limit());
-        if self.entries.len() >= limit
+    /// Whether there is no room for a further exchange; `usual` is how many there should be at most.
+    pub(super) fn is_full(&mut self, usual: usize) -> bool {
+        let limit = self.entries.limit();
+        if self.entries.len() >= usual.min(limit)
             && let Some(at) = self.entries.as_slice().iter().position(|e| e.doubtful)
         {
             // The broker sends new messages, so it must have forgotten this one.
