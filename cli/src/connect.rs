@@ -240,8 +240,10 @@ fn session(
             let parts: Vec<&str> = parts.chain(wish.topics.iter().map(String::as_str)).collect();
             crate::identity::derived(wish.command, &parts)?
         }
+        (None, None) if wish.needs_session => made_up_id(),
         (None, None) => String::new(),
     };
+    let made_up = wish.needs_session && args.id.is_none() && args.id_prefix.is_none();
     builder = builder.client_id(id);
     let expiry = expiry(args)?;
     let at_end = args.properties.of(Packet::Disconnect).find_map(|p| match p {
@@ -259,6 +261,11 @@ fn session(
         builder = builder.clean_start(!args.keep_session).session_expiry(seconds(expiry));
         return Ok((builder.ephemeral(false), at_end.map(seconds)));
     }
+    if made_up {
+        // There is nothing to clean, and mosquitto up to 2.0 does not write sessions to its disk
+        // that began with Clean Start.
+        builder = builder.clean_start(false);
+    }
     builder = match (wish.needs_session, args.version) {
         // What an outage must not end is to end when we leave, even with messages still held:
         // nobody comes back for them.
@@ -268,6 +275,11 @@ fn session(
         (false, Version::V311) => builder.clean_reconnect(true),
     };
     Ok((builder, None))
+}
+
+/// A Client Identifier nobody else has, no longer than every broker must take `[MQTT-3.1.3-5]`.
+fn made_up_id() -> String {
+    format!("everlink-{:014x}", fastrand::u64(..1 << 56))
 }
 
 /// The Session Expiry Interval asked for, in one way or the other.
