@@ -99,6 +99,12 @@ impl<'m> Flights<'m> {
         true
     }
 
+    /// Takes back what was just allocated and not used.
+    pub(super) fn give_back(&mut self, pid: u16) {
+        self.set(pid, Flight::Free);
+        self.next = pid;
+    }
+
     /// Changes or frees the user of `pid`.
     pub(super) fn set(&mut self, pid: u16, flight: Flight) {
         if let Some(slot) = self.slot(pid).filter(|s| s.pid == pid) {

@@ -85,7 +85,7 @@ impl<S: Store> Session<'_, S> {
             };
             let put = self.put_publish(now, key, PacketId::new(pid), false, tx, inbox);
             if !matches!(put, Put::Written(_)) {
-                self.flights.set(pid, Flight::Free);
+                self.flights.give_back(pid);
             }
             return put;
         }

@@ -91,6 +91,11 @@ impl Conn {
         (!self.keep_alive.is_zero() && !self.closing).then(|| self.heard + self.keep_alive * 3 / 2)
     }
 
+    /// Whether it is connected; re-authentication goes on beside all else (4.12.1).
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up | Phase::Authenticating { again: true, .. })
+    }
+
     pub(super) fn is_crowded(&self) -> bool {
         self.output.len() > CROWDED
     }

@@ -68,7 +68,7 @@ impl Broker {
     /// in its first order [MQTT-4.4.0-1], [MQTT-4.6.0-1].
     pub(super) fn pump(&mut self, client: &str) {
         while let Some(id) = self.connection(client) {
-            let Some(conn) = self.conns.get(&id).filter(|c| c.phase == Phase::Up) else { return };
+            let Some(conn) = self.conns.get(&id).filter(|c| c.is_up()) else { return };
             if conn.is_crowded() {
                 return;
             }

@@ -249,7 +249,7 @@ impl Broker {
     }
 
     fn dispatch(&mut self, id: PipeId, packet: &Packet<'_>) {
-        let up = self.conns.get(&id).is_some_and(|c| c.phase == Phase::Up);
+        let up = self.conns.get(&id).is_some_and(Conn::is_up);
         match packet {
             Packet::Auth(auth) => self.on_auth(id, auth),
             Packet::Disconnect(disconnect) => self.on_disconnect(id, disconnect),

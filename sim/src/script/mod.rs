@@ -32,6 +32,13 @@ pub struct Peer {
     ended: Option<Instant>,
 }
 
+impl Peer {
+    /// Whether a connection is open.
+    pub fn is_connected(&self) -> bool {
+        self.current.is_some()
+    }
+}
+
 impl Server for Peer {
     fn opened(&mut self, _: Instant, id: PipeId) {
         self.current = Some(id);
@@ -95,7 +102,12 @@ pub struct Script<E> {
 impl<E: Engine> Script<E> {
     /// `engine`, which speaks `version`, opened and about to connect.
     pub fn new(version: Version, engine: E) -> Self {
-        let mut pair = Pair::with_server(0, engine, Buffers::default(), Peer::default());
+        Self::with_buffers(version, engine, Buffers::default())
+    }
+
+    /// The same with buffers of these sizes.
+    pub fn with_buffers(version: Version, engine: E, buffers: Buffers) -> Self {
+        let mut pair = Pair::with_server(0, engine, buffers, Peer::default());
         pair.open();
         Self { pair, version }
     }
@@ -106,6 +118,12 @@ impl<E: Engine> Script<E> {
         let (reason, props) = (ReasonCode::SUCCESS, Properties::EMPTY);
         self.reply(ConnAck { session_present, reason, props });
         connect
+    }
+
+    /// Refuses the connection whose CONNECT came.
+    pub fn refuse(&mut self, reason: ReasonCode) {
+        self.reply(ConnAck { session_present: false, reason, props: Properties::EMPTY });
+        self.hang_up();
     }
 
     /// Waits for the next connection and its CONNECT, which is not answered.

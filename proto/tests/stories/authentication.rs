@@ -1,0 +1,97 @@
+//! Enhanced authentication (MQTT 5): challenge and response before CONNACK, and again later.
+
+use std::collections::VecDeque;
+
+use everlink_proto::engine::{Cause, Fault, Step};
+use everlink_proto::session::Config;
+use everlink_proto::wire::{Auth, PacketType, Properties, Property, ReasonCode, Version};
+use everlink_sim::broker::AuthPlan;
+use everlink_sim::pair::Pair;
+
+use crate::support::*;
+
+/// A client with these answers and a broker that wants `one`, then `two`.
+fn challenged(answers: &[&[u8]]) -> Pair<Engine> {
+    let mut pair = Pair::new(1, engine(config(Version::V5)));
+    let answers: VecDeque<_> = answers.iter().map(|a| a.to_vec()).collect();
+    pair.template.auth = Some(("SCRAM".to_owned(), b"hello".to_vec()));
+    pair.inbox.auth = Some(("SCRAM".to_owned(), answers));
+    let round = |challenge: &[u8], answer: &[u8]| (challenge.to_vec(), answer.to_vec());
+    pair.broker().cfg.auth = Some(AuthPlan {
+        method: "SCRAM".to_owned(),
+        rounds: vec![round(b"c1", b"one"), round(b"c2", b"two")],
+        last: b"done".to_vec(),
+    });
+    pair.open();
+    pair
+}
+
+#[test]
+fn several_rounds_lead_to_connack() {
+    let mut pair = challenged(&[b"one", b"two"]);
+    pair.run_until_up(secs(1));
+    let heard: Vec<_> = pair.inbox.challenges.iter().map(|(_, data)| data.as_slice()).collect();
+    assert_eq!(heard, [b"c1", b"c2"]);
+    pair.assert_conforms();
+}
+
+#[test]
+fn a_wrong_answer_is_refused_and_tried_again_slowly() {
+    let mut pair = challenged(&[b"one", b"wrong", b"one", b"two"]);
+    pair.run_for(secs(4));
+    assert_eq!(pair.opens.len(), 1);
+    let cause = Cause::RefusedByBroker(ReasonCode::NOT_AUTHORIZED);
+    assert_eq!(faults(&pair), [Fault::new(Step::Handshake, cause)]);
+    pair.run_until_up(secs(60));
+}
+
+#[test]
+fn an_answer_that_cannot_be_given_ends_the_attempt() {
+    let mut pair = challenged(&[]);
+    pair.run_for(secs(1));
+    let fault = faults(&pair).first().copied().expect("a fault");
+    assert_eq!(fault.step, Step::Handshake);
+    assert_eq!(pair.opens.len(), 1);
+}
+
+#[test]
+fn an_answer_that_is_too_large_ends_the_attempt() {
+    let large = vec![b'x'; 70_000];
+    let mut pair = challenged(&[&large]);
+    pair.run_for(secs(1));
+    assert_eq!(faults(&pair).first().map(|f| f.step), Some(Step::Handshake));
+}
+
+#[test]
+fn again_on_a_live_connection() {
+    let mut pair = challenged(&[b"one", b"two", b"", b"one", b"two"]);
+    pair.run_until_up(secs(1));
+    let tag = pair.publish("t", b"x", Q2);
+    pair.engine.reauthenticate().expect("connected");
+    pair.touch();
+    pair.run_for(secs(5));
+    assert_eq!(pair.inbox.challenges.len(), 5);
+    assert_eq!(pair.inbox.challenges[4].0, ReasonCode::SUCCESS);
+    assert_eq!(pair.inbox.fate(tag), Some(OK));
+    assert_eq!(pair.opens.len(), 1);
+    pair.assert_conforms();
+}
+
+#[test]
+fn only_where_it_makes_sense() {
+    let mut pair = challenged(&[b"one", b"two"]);
+    assert!(pair.engine.reauthenticate().is_err(), "not connected");
+    pair.run_until_up(secs(1));
+    let mut old = crate::support::pair(config(Version::V311));
+    assert!(old.engine.reauthenticate().is_err(), "3.1.1 has none");
+}
+
+#[test]
+fn a_challenge_nobody_expects_ends_the_connection() {
+    let mut s = connected(Config { ..config(Version::V5) });
+    let list = [Property::AuthenticationMethod("SCRAM")];
+    let (reason, props) = (ReasonCode::CONTINUE_AUTHENTICATION, Properties::from_list(&list));
+    s.reply(Auth { reason, props });
+    s.expect_kind(PacketType::Disconnect);
+    assert!(matches!(faults(&s)[0].cause, Cause::Protocol(_)));
+}

@@ -1,0 +1,41 @@
+//! The engine's behaviour as stories on fake time: one behaviour in each file.
+
+mod support;
+
+mod aliases;
+mod authentication;
+mod backoff_bounds;
+mod clean_start_dance;
+mod close_and_reopen;
+mod duplicate_ids;
+mod expiry;
+mod first_connect;
+mod fixed_memory;
+mod half_open;
+mod hostile_bytes;
+mod inbox_busy;
+mod keep_alive;
+mod ladder;
+mod late_second_ack;
+mod lost_puback;
+mod lost_pubcomp;
+mod lost_pubrec;
+mod lost_pubrel;
+mod manual_ack_order;
+mod oversized_packet;
+mod partial_writes;
+mod paused_path_heals;
+mod queue_policies;
+mod receive_maximum;
+mod reconnect;
+mod redirect;
+mod refused_publish;
+mod refused_subscribe;
+mod resubscribe;
+mod resume_same_id_dup;
+mod session_lost;
+mod unanswered_connect;
+mod unknown_pubrel;
+mod unsubscribe;
+mod will;
+mod wrong_connack;

@@ -1,0 +1,99 @@
+//! Flow control, both ways.
+
+use everlink_proto::engine::Cause;
+use everlink_proto::session::Config;
+use everlink_proto::wire::{Disconnect, Packet, Properties, Property, ReasonCode, Version};
+
+use crate::support::*;
+
+#[test]
+fn no_more_than_the_broker_takes() {
+    let mut s = script(config(Version::V5));
+    s.connect();
+    s.reply(connack(false, &[Property::ReceiveMaximum(2)]));
+    for n in 1..=4 {
+        s.publish("t", b"x", if n == 1 { Q2 } else { Q1 });
+    }
+    s.expect(publish(Q2, 1, "x"));
+    s.expect(publish(Q1, 2, "x"));
+    s.silence(millis(10));
+    s.reply(pubrec(1));
+    s.expect(pubrel(1));
+    // PUBREC does not end it; only PUBCOMP does.
+    s.silence(millis(10));
+    s.reply(pubcomp(1));
+    s.expect(publish(Q1, 3, "x"));
+    s.reply(puback(2));
+    s.expect(publish(Q1, 4, "x"));
+}
+
+#[test]
+fn no_more_than_the_window() {
+    for version in VERSIONS {
+        let mut s = connected(Config { window: 3, ..config(version) });
+        for _ in 0..5 {
+            s.publish("t", b"x", Q1);
+        }
+        for n in 1..=3 {
+            s.expect(publish(Q1, n, "x"));
+        }
+        s.silence(millis(10));
+        s.reply(puback(2));
+        s.expect(publish(Q1, 4, "x"));
+    }
+}
+
+#[test]
+fn a_refused_message_makes_room() {
+    let mut s = connected(Config { window: 1, ..config(Version::V5) });
+    for qos in [Q1, Q2, Q1] {
+        s.publish("t", b"x", qos);
+    }
+    s.expect(publish(Q1, 1, "x"));
+    s.reply(everlink_proto::wire::Ack { reason: ReasonCode::QUOTA_EXCEEDED, ..puback(1) });
+    s.expect(publish(Q2, 2, "x"));
+    s.reply(everlink_proto::wire::Ack { reason: ReasonCode::QUOTA_EXCEEDED, ..pubrec(2) });
+    s.expect(publish(Q1, 3, "x"));
+}
+
+#[test]
+fn qos_0_waits_behind_what_waits_for_the_window() {
+    for version in VERSIONS {
+        let mut s = connected(Config { window: 1, ..config(version) });
+        s.publish("t", b"1", Q1);
+        s.publish("t", b"2", Q1);
+        s.publish("t", b"3", Q0);
+        s.expect(publish(Q1, 1, "1"));
+        s.silence(millis(10));
+        s.reply(puback(1));
+        s.expect(publish(Q1, 2, "2"));
+        s.expect(publish(Q0, 0, "3"));
+    }
+}
+
+#[test]
+fn a_broker_that_sends_more_than_we_take_is_told() {
+    let mut s = script(Config { receive_maximum: 2, ..config(Version::V5) });
+    let connect = s.accept(false);
+    let (_, connect) = Packet::decode_connect(&connect).expect("CONNECT");
+    assert_eq!(connect.props.receive_maximum(), Some(2));
+    s.inbox.manual = true;
+    for n in 1..=3 {
+        s.reply(publish(Q1, n, "x"));
+    }
+    let reason = ReasonCode::RECEIVE_MAXIMUM_EXCEEDED;
+    s.expect(Disconnect { reason, props: Properties::EMPTY });
+    assert_lost(&s, Cause::Protocol(reason));
+}
+
+#[test]
+fn received_messages_count_until_their_last_acknowledgement() {
+    let mut s = connected(Config { receive_maximum: 1, ..config(Version::V5) });
+    for n in 1..=3 {
+        s.reply(publish(Q2, n, "x"));
+        s.expect(pubrec(n));
+        s.reply(pubrel(n));
+        s.expect(pubcomp(n));
+    }
+    assert_eq!(s.servers[0].connections, 1);
+}

@@ -1,0 +1,92 @@
+//! The application asks for a new connection, or for a sign of life.
+
+use everlink_proto::engine::{Cause, Engine as _};
+use everlink_proto::wire::Packet;
+use everlink_sim::netem::Listen;
+
+use crate::support::*;
+
+fn ask(pair: &mut everlink_sim::pair::Pair<Engine>) {
+    let now = pair.now();
+    pair.engine.reconnect(now);
+    pair.touch();
+}
+
+#[test]
+fn at_once_and_nothing_is_lost() {
+    for version in VERSIONS {
+        let mut pair = pair(config(version));
+        let tag = pair.publish("t", b"x", Q2);
+        pair.settle();
+        ask(&mut pair);
+        pair.run_until_up(millis(1));
+        assert_eq!(pair.fate(tag, secs(1)), OK);
+        assert_lost(&pair, Cause::Requested);
+        assert_eq!(pair.accepted(), ["x"]);
+        pair.assert_conforms();
+    }
+}
+
+#[test]
+fn instead_of_waiting_for_the_next_attempt() {
+    for version in VERSIONS {
+        let mut pair = pair(config(version));
+        pair.kill_broker();
+        pair.run_for(secs(600));
+        pair.restart_broker(true);
+        ask(&mut pair);
+        pair.run_until_up(millis(1));
+    }
+}
+
+#[test]
+fn in_the_middle_of_an_attempt() {
+    for version in VERSIONS {
+        for mode in [Listen::Hang, Listen::Silent] {
+            let mut pair = everlink_sim::pair::Pair::new(1, engine(config(version)));
+            pair.net.listener(0).mode = mode;
+            pair.open();
+            pair.run_for(secs(1));
+            pair.net.listener(0).mode = Listen::Accept;
+            ask(&mut pair);
+            pair.run_until_up(millis(1));
+        }
+    }
+}
+
+#[test]
+fn a_closed_client_stays_closed() {
+    let mut pair = pair(config(everlink_proto::wire::Version::V5));
+    pair.close();
+    pair.run_for(secs(1));
+    ask(&mut pair);
+    pair.run_for(secs(60));
+    assert_eq!(pair.opens.len(), 1);
+}
+
+#[test]
+fn a_ping_on_request() {
+    for version in VERSIONS {
+        let mut s = connected(config(version));
+        s.run_for(secs(1));
+        s.engine.ping();
+        s.touch();
+        s.expect_within(millis(1), Packet::PingReq);
+        s.reply(Packet::PingResp);
+        assert_eq!(s.inbox.pongs, 1);
+        assert_eq!(s.engine.stats().pings, 1);
+    }
+}
+
+#[test]
+fn a_ping_that_is_not_answered_ends_a_dead_connection() {
+    for version in VERSIONS {
+        let mut pair = pair(config(version));
+        pair.net.path(0).hold();
+        let start = pair.now();
+        pair.engine.ping();
+        pair.touch();
+        pair.run_until(secs(60), "the end", |p| !p.closes.is_empty());
+        assert_eq!(pair.closes[0].0.since(start), secs(10));
+    }
+}
