@@ -135,6 +135,7 @@ impl Client {
     /// client is closed.
     pub async fn flush(&self) {
         let mut place = Place::new(&self.shared, |front| &mut front.idle);
+        let _waits = self.shared.awaiting();
         poll_fn(|cx| {
             self.shared.look(|engine, front| {
                 if engine.held() == 0 || front.is_closed() {
@@ -161,6 +162,7 @@ impl Client {
                 engine.ping();
                 front.pongs
             });
+            let _waits = self.shared.awaiting();
             poll_fn(|cx| {
                 self.shared.look(|_, front| {
                     if front.pongs != seen || front.is_closed() {

@@ -115,6 +115,7 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
     pub async fn accepted(self) -> Result<Delivery, PublishError> {
         let topic = self.checked()?;
         let mut place = Place::new(&self.client.shared, |front| &mut front.room);
+        let mut waiting = None;
         poll_fn(|cx| {
             let mut waits = false;
             let offered = self.offer(topic, |front| {
@@ -124,7 +125,10 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
                 }
             });
             match offered {
-                Err(Refused::QueueFull) if waits => Poll::Pending,
+                Err(Refused::QueueFull) if waits => {
+                    waiting.get_or_insert_with(|| self.client.shared.awaiting());
+                    Poll::Pending
+                }
                 other => Poll::Ready(other.map_err(PublishError::from)),
             }
         })

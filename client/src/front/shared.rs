@@ -147,6 +147,12 @@ impl Shared {
         result
     }
 
+    /// The application waits for an answer of the broker until the guard is dropped.
+    pub(crate) fn awaiting(&self) -> Awaiting<'_> {
+        self.look(|_, front| front.awaited += 1);
+        Awaiting(self)
+    }
+
     pub(crate) fn acknowledge(&self, receipt: Receipt) -> Result<(), Refused> {
         self.change(|engine, _, now| engine.acknowledge(now, receipt))
     }
@@ -219,6 +225,15 @@ fn state((status, stopped): &(Status, bool), start: tokio::time::Instant) -> Sta
         next_attempt: status.next_attempt.map(instant),
         resumed: status.resumed,
         stopped: *stopped,
+    }
+}
+
+/// See [`Shared::awaiting`].
+pub(crate) struct Awaiting<'a>(&'a Shared);
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.0.look(|_, front| front.awaited -= 1);
     }
 }
 

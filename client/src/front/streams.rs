@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use everlink_proto::engine::{Incoming, Outcome as EngineOutcome, Receipt, Tag, Verdict};
 use everlink_proto::topic::TopicFilter;
 use everlink_proto::wire::{QoS, SubscribeOptions};
+
+use tokio::time::Instant;
 
 use super::message::{Chunk, Message};
 use super::shared::Shared;
@@ -278,7 +280,10 @@ impl Streams {
             self.busy_since.get_or_insert_with(Instant::now);
             Verdict::Busy
         } else {
-            self.busy_since = None;
+            // What the application waits for may lie far behind: do not stop at each message.
+            if !(stuck && matched.iter().any(|i| place(self, i) != Place::Append)) {
+                self.busy_since = None;
+            }
             self.taken += 1;
             let payload = self.chunk.hold(incoming.payload);
             let message = Message::new(topic, self.taken, payload, incoming);
@@ -405,7 +410,7 @@ impl Stream {
         match self.overflow {
             Overflow::Hold if incoming.qos == QoS::AtMostOnce && stuck => Place::Lose,
             Overflow::Hold if incoming.qos == QoS::AtMostOnce => Place::Busy,
-            Overflow::Hold if self.queue.len() < self.capacity + park => Place::Park,
+            Overflow::Hold if self.queue.len() < self.capacity + park || stuck => Place::Park,
             Overflow::Hold => Place::Busy,
             Overflow::DropOldest => Place::Replace(0),
             Overflow::DropNewest => Place::Lose,

@@ -14,7 +14,7 @@ use super::connect::push;
 use super::error::SubscribeError;
 use super::handle::Client;
 use super::message::Message;
-use super::shared::Shared;
+use super::shared::{Awaiting, Shared};
 use super::streams::{Overflow, filter_tag, subscription_id};
 use super::waiters::Ack;
 
@@ -147,7 +147,7 @@ impl Client {
             let result = engine.unsubscribe(now, filter, tag, front);
             result.map(|()| tag).inspect_err(|_| front.waiters.release(tag))
         })?;
-        let waiting = Leaving { shared: &self.shared, tag };
+        let waiting = Leaving { shared: &self.shared, _waits: self.shared.awaiting(), tag };
         let outcome =
             poll_fn(|cx| waiting.shared.look(|_, front| front.waiters.poll(tag, cx))).await;
         match outcome.into_result() {
@@ -171,6 +171,7 @@ impl Subscription {
     /// # Errors
     /// [`SubscribeError::Rejected`] if the broker refused.
     pub async fn granted(&self) -> Result<Ack, SubscribeError> {
+        let _waits = self.shared.awaiting();
         poll_fn(|cx| {
             self.shared.look(|_, front| match front.streams.answer(self.stream) {
                 Some(answer) => Poll::Ready(answer.map_err(SubscribeError::Rejected)),
@@ -211,7 +212,7 @@ impl Subscription {
         let stream = std::mem::replace(&mut self.stream, usize::MAX);
         let shared = self.shared.clone();
         let tag = leave(&shared, stream, true)?;
-        let waiting = Leaving { shared: &shared, tag };
+        let waiting = Leaving { shared: &shared, _waits: shared.awaiting(), tag };
         let outcome =
             poll_fn(|cx| waiting.shared.look(|_, front| front.waiters.poll(tag, cx))).await;
         match outcome.into_result() {
@@ -277,6 +278,7 @@ fn leave(shared: &Shared, stream: usize, wait: bool) -> Option<Tag> {
 
 struct Leaving<'a> {
     shared: &'a Shared,
+    _waits: Awaiting<'a>,
     tag: Tag,
 }
 
