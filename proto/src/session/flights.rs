@@ -135,3 +135,107 @@ fn place(pid: u16, size: usize) -> usize {
     // A division takes longer than all the rest of a look-up.
     if size.is_power_of_two() { pid & (size - 1) } else { pid.checked_rem(size).unwrap_or(0) }
 }
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    extern crate std;
+
+    use std::collections::BTreeMap;
+    use std::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Allocate,
+        /// The n-th in use.
+        Free(usize),
+        Ghost(usize),
+        GiveBack,
+        Lost,
+        Clear,
+    }
+
+    fn ops() -> impl Strategy<Value = std::vec::Vec<Op>> {
+        let op = prop_oneof![
+            12 => Just(Op::Allocate),
+            8 => (0..40usize).prop_map(Op::Free),
+            2 => (0..40usize).prop_map(Op::Ghost),
+            1 => Just(Op::GiveBack),
+            1 => Just(Op::Lost),
+        ];
+        prop::collection::vec(prop_oneof![60 => op, 1 => Just(Op::Clear)], 0..400)
+    }
+
+    /// Against a map of what is in use, at any place of the round of identifiers.
+    fn agrees(mut flights: Flights<'_>, limit: usize, start: u16, ops: &[Op]) {
+        flights.next = start.max(1);
+        let mut model: BTreeMap<u16, Flight> = BTreeMap::new();
+        for (n, op) in ops.iter().enumerate() {
+            let nth = |model: &BTreeMap<u16, Flight>, n| model.keys().nth(n).copied();
+            match *op {
+                Op::Allocate | Op::GiveBack => {
+                    let flight = Flight::Message(n as Key);
+                    let used = model.values().filter(|f| !matches!(f, Flight::Ghost(_))).count();
+                    let pid = flights.allocate(flight);
+                    assert_eq!(pid.is_some(), used < limit);
+                    let Some(pid) = pid else { continue };
+                    assert!(pid != 0);
+                    let before = model.insert(pid, flight);
+                    assert!(matches!(before, None | Some(Flight::Ghost(_))), "{pid} is in use");
+                    // A ghost may have been given up for it.
+                    model.retain(|p, f| !matches!(f, Flight::Ghost(_)) || flights.get(*p) == *f);
+                    if let Op::GiveBack = op {
+                        flights.give_back(pid);
+                        model.remove(&pid);
+                        assert_eq!(flights.next, pid);
+                    }
+                }
+                Op::Free(i) => {
+                    if let Some(pid) = nth(&model, i) {
+                        flights.set(pid, Flight::Free);
+                        model.remove(&pid);
+                    }
+                }
+                Op::Ghost(i) => {
+                    if let Some(pid) = nth(&model, i) {
+                        flights.set(pid, Flight::Ghost(2));
+                        model.insert(pid, Flight::Ghost(2));
+                    }
+                }
+                Op::Lost => {
+                    flights.connection_lost();
+                    model.retain(|_, f| matches!(f, Flight::Message(_)));
+                }
+                Op::Clear => {
+                    flights.clear();
+                    model.clear();
+                }
+            }
+            for (pid, flight) in &model {
+                assert_eq!(flights.get(*pid), *flight);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_identifier_has_one_user(limit in 1..40usize, start: u16, ops in ops()) {
+            agrees(Flights::new(Table::fixed(&mut vec![Slot::default(); limit])), limit, start, &ops);
+            let limit = limit.next_power_of_two();
+            agrees(Flights::new(Table::growing(limit)), limit, start, &ops);
+        }
+    }
+
+    #[test]
+    fn they_go_round() {
+        let mut flights = Flights::new(Table::growing(64));
+        for expected in (1..=u16::MAX).chain(1..10) {
+            let pid = flights.allocate(Flight::Operation).unwrap();
+            assert_eq!(pid, expected);
+            flights.set(pid, Flight::Free);
+        }
+    }
+}
