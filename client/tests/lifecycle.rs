@@ -341,3 +341,19 @@ async fn a_close_suppresses_the_will_unless_it_is_wanted() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_older_than_the_process_gets_other_packet_identifiers() {
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let shape = |b: everlink::Builder| b.clean_start(false);
+        let (client, driver, _path, mut listener) = over_memory(Version::V5, shape);
+        let running = spawn(driver);
+        let mut peer = Peer::new(listener.accept().await, Version::V5);
+        peer.accept(true, &[]).await;
+        client.publish("t", "x").qos(QoS::ExactlyOnce).send().unwrap();
+        seen.insert(peer.expect(PacketType::Publish).await.pid());
+        running.abort();
+    }
+    assert!(seen.len() > 1, "{seen:?}");
+}

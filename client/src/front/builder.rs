@@ -313,6 +313,10 @@ impl Builder {
             _ => RamStore::new(),
         };
         let park = usize::from(self.config.receive_maximum);
+        if !self.config.clean_start {
+            // The session may be older than this process.
+            self.config.first_packet_id = random() as u16;
+        }
         let memory = Memory::growing(&self.config);
         let mut front = Front {
             options: self.options,

@@ -58,6 +58,10 @@ pub struct Config {
     pub topic_alias_maximum: u16,
     /// MQTT 5: Topic Aliases to use towards the broker, if it allows; 0 for none.
     pub topic_aliases: u16,
+    /// The first Packet Identifier to use; 0 counts as 1. With an old session to be resumed
+    /// but without its memory, choose it at random: the broker may still hold exchanges under the
+    /// identifiers used last, and would take a new message for an old one.
+    pub first_packet_id: u16,
     /// Seed of the jitter. Devices of a fleet need different ones.
     pub seed: u64,
 }
@@ -87,6 +91,7 @@ impl Default for Config {
             ladder: Ladder::default(),
             topic_alias_maximum: 16,
             topic_aliases: 32,
+            first_packet_id: 1,
             seed: 0,
         }
     }

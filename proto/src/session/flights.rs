@@ -34,10 +34,10 @@ pub(super) struct Flights<'m> {
 }
 
 impl<'m> Flights<'m> {
-    pub(super) fn new(mut table: Table<'m, Slot>) -> Self {
+    pub(super) fn new(mut table: Table<'m, Slot>, first: u16) -> Self {
         let limit = table.limit();
         table.extend_to(if table.is_fixed() { limit } else { limit.min(16) });
-        Self { table, next: 1 }
+        Self { table, next: first.max(1) }
     }
 
     fn slot(&mut self, pid: u16) -> Option<&mut Slot> {
@@ -223,15 +223,15 @@ mod tests {
     proptest! {
         #[test]
         fn an_identifier_has_one_user(limit in 1..40usize, start: u16, ops in ops()) {
-            agrees(Flights::new(Table::fixed(&mut vec![Slot::default(); limit])), limit, start, &ops);
+            agrees(Flights::new(Table::fixed(&mut vec![Slot::default(); limit]), 1), limit, start, &ops);
             let limit = limit.next_power_of_two();
-            agrees(Flights::new(Table::growing(limit)), limit, start, &ops);
+            agrees(Flights::new(Table::growing(limit), 1), limit, start, &ops);
         }
     }
 
     #[test]
     fn they_go_round() {
-        let mut flights = Flights::new(Table::growing(64));
+        let mut flights = Flights::new(Table::growing(64), 1);
         for expected in (1..=u16::MAX).chain(1..10) {
             let pid = flights.allocate(Flight::Operation).unwrap();
             assert_eq!(pid, expected);

@@ -232,7 +232,9 @@ impl<S: Store> Session<'_, S> {
         self.stats.bytes_in += total as u64;
         match publish {
             Ok(publish) => {
-                self.resolve(now, &publish);
+                if !self.resolve(now, &publish) {
+                    return Handled::Done;
+                }
                 let topic = publish.props.topic_alias().and_then(|a| self.inbound_aliases.get(a));
                 inbox.skipped(
                     if publish.topic.is_empty() { topic.unwrap_or("") } else { publish.topic },

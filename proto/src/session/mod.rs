@@ -127,7 +127,7 @@ impl<'m, S: Store> Session<'m, S> {
             dance: Dance::None,
             limits: Limits::default(),
             live: Liveness::new(&cfg),
-            flights: Flights::new(memory.flights),
+            flights: Flights::new(memory.flights, cfg.first_packet_id),
             sending: Sending::default(),
             owed: Ring::new(memory.owed),
             received: Received::new(memory.received),

@@ -64,7 +64,7 @@ impl<S: Store> Session<'_, S> {
         };
         self.store.push(meta, content).map_err(|_| Refused::Store)?;
         self.stats.accepted += 1;
-        if message.expiry.is_some() {
+        if meta.expires != Instant::MAX {
             self.expiring += 1;
             self.next_sweep = self.next_sweep.min(meta.expires);
         }

@@ -233,7 +233,7 @@ impl<S: Store> Session<'_, S> {
         let put = written(Packet::PingReq.encode(self.cfg.version, tx));
         if matches!(put, Put::Written(_)) {
             self.sending.ping_wanted = false;
-            self.live.pinged(now, self.sending.suspicious);
+            self.live.pinged(now, core::mem::take(&mut self.sending.suspicious));
             self.stats.pings += 1;
         }
         put

@@ -54,6 +54,7 @@ pub(crate) fn config(rng: &mut Rng, version: Version) -> Config {
         ladder: ladder(rng),
         topic_alias_maximum: one_of(rng, &[0, 1, 8]),
         topic_aliases: one_of(rng, &[0, 2, 8]),
+        first_packet_id: rng.u16(..),
         seed: rng.u64(..),
     }
 }
