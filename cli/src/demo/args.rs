@@ -2,6 +2,8 @@
 
 use everlink::{QoS, Version};
 
+use super::traffic::LEVELS;
+
 /// What may be chosen.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
@@ -39,8 +41,7 @@ impl DemoArgs {
 
     /// The levels to show.
     pub(super) fn levels(&self) -> Vec<QoS> {
-        let all = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
-        self.qos.map_or_else(|| all.to_vec(), |qos| vec![qos])
+        self.qos.map_or_else(|| LEVELS.to_vec(), |qos| vec![qos])
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use everlink::QoS;
 use futures_util::future::join_all;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::args::DemoArgs;
 use super::broker::Broker;
@@ -21,6 +21,9 @@ use crate::signals::Signals;
 
 /// A client that is not back by then is not coming back.
 const RECOVERY: Duration = Duration::from_secs(20);
+
+/// Signals so close together are one.
+const ONE_SIGNAL: Duration = Duration::from_millis(300);
 
 /// Runs the demo.
 ///
@@ -55,6 +58,7 @@ pub(super) async fn run(args: &DemoArgs) -> io::Result<Verdict> {
         schedule: schedule::fingerprint(&round(args, seed, 0)),
         interrupted: args.messages.is_none_or(|n| accepted(&stage) < n)
             && stage.flow.urgency() != Urgency::None,
+        cut_short: stage.flow.urgency() == Urgency::Now,
         took: started.elapsed(),
         connections: stage.parties.iter().map(|p| p.client.stats().connections).sum(),
         lanes: lanes(&stage, args),
@@ -121,12 +125,16 @@ fn round(args: &DemoArgs, seed: u64, n: u64) -> Vec<Step> {
 
 /// The first signal asks to finish, the second to finish now.
 fn obey_signals(flow: &Flow) -> io::Result<()> {
-    let mut signals = Signals::new()?;
+    let mut first = Signals::new()?;
     let flow = flow.clone();
     tokio::spawn(async move {
-        for urgency in [Urgency::Finish, Urgency::Now] {
-            signals.next().await;
-            flow.hurry(urgency);
+        first.next().await;
+        flow.hurry(Urgency::Finish);
+        // `timeout` for one signals a process and then its group: that is one wish, not two
+        sleep(ONE_SIGNAL).await;
+        if let Ok(mut second) = Signals::new() {
+            second.next().await;
+            flow.hurry(Urgency::Now);
         }
     });
     Ok(())

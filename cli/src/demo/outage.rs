@@ -35,7 +35,7 @@ pub(super) struct Struck {
 impl Stage {
     /// Causes an outage and ends it. When it returns the path is good.
     pub(super) async fn strike(&mut self, step: &Step) -> io::Result<Struck> {
-        use Direction::{Both, ToBroker, ToClient};
+        use Direction::{ToBroker, ToClient};
         if step.kind == Kind::SessionsLost {
             self.silence().await;
         }
@@ -55,7 +55,7 @@ impl Stage {
             Kind::NoPubrec => self.swallow(PacketType::Pubrec, step.lasts).await,
             Kind::NoPubrel => self.swallow(PacketType::Pubrel, step.lasts).await,
             Kind::NoPubcomp => self.swallow(PacketType::Pubcomp, step.lasts).await,
-            Kind::DoubledAcks => self.double(Both, step.lasts).await,
+            Kind::DoubledAcks => self.double(step.lasts).await,
             Kind::Garbage => self.inject(&garbage(step.seed)),
             Kind::BrokerRestart => self.restart(step.lasts).await?,
             Kind::SessionsLost => self.lose_sessions(step.lasts).await?,
@@ -153,12 +153,12 @@ impl Stage {
         rules.into_iter().for_each(|(path, rule)| path.lift(rule));
     }
 
-    async fn double(&self, direction: Direction, lasts: Duration) {
+    async fn double(&self, lasts: Duration) {
         use PacketType::{Puback, Pubcomp, Pubrec, Pubrel};
         let mut rules = Vec::new();
         for path in self.paths() {
             for packet in [Puback, Pubrec, Pubrel, Pubcomp] {
-                rules.push((path, path.double(direction, packet, None)));
+                rules.push((path, path.double(Direction::Both, packet, None)));
             }
         }
         self.flow.wait(lasts).await;

@@ -57,7 +57,7 @@ impl Party {
         let subscription = client.subscribe(&filter, QoS::ExactlyOnce).capacity(1024);
         let subscription = timeout(PATIENCE, subscription.into_future()).await;
         let subscription = subscription.map_err(io::Error::other)?.map_err(io::Error::other)?;
-        let topics = LEVELS.map(|qos| traffic::topic(name, qos));
+        let topics = traffic::LEVELS.map(|qos| traffic::topic(name, qos));
         readers.spawn(traffic::receive(client.clone(), account.clone(), subscription, topics));
         Ok(Self {
             version,
@@ -117,8 +117,6 @@ impl Party {
         self.writers.abort_all();
     }
 }
-
-const LEVELS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
 /// A version as people write it.
 pub(super) fn name(version: Version) -> &'static str {

@@ -20,11 +20,11 @@ impl Verdict {
         let early = if self.interrupted { " (ended early)" } else { "" };
         writeln!(
             out,
-            "{} messages, {} outages of {} kinds, {} connections in {:.1} s{early}, seed {}\n",
-            self.messages(),
-            self.outages.len(),
-            self.rows().len(),
-            self.connections,
+            "{}, {} of {}, {} in {:.1} s{early}, seed {}\n",
+            count(self.messages(), "message"),
+            count(self.outages.len() as u64, "outage"),
+            count(self.rows().len() as u64, "kind"),
+            count(self.connections, "connection"),
             self.took.as_secs_f64(),
             self.seed,
         )?;
@@ -39,6 +39,7 @@ impl Verdict {
         }
         let verdict = match self.passed() {
             true => paint.green(PASS),
+            false if self.cut_short => paint.red(CUT_SHORT),
             false => paint.red(FAIL),
         };
         writeln!(out, "{verdict}")
@@ -128,10 +129,16 @@ impl Verdict {
 
 const PASS: &str = "PASS: nothing lost at QoS 1 and 2, nothing doubled at QoS 2, all in order";
 const FAIL: &str = "FAIL: a promise was broken";
+const CUT_SHORT: &str = "FAIL: ended before the messages under way could arrive";
 
 /// Whether standard output takes colours: a terminal, and NO_COLOR is not set.
 pub(crate) fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// A number of things.
+fn count(n: u64, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// How many messages the broker acknowledged; at QoS 0 it never does.

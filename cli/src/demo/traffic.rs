@@ -10,6 +10,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::ledger::{Ledger, Outcome};
 use super::pace::{Flow, Pace};
 
+/// All levels, each at its number.
+pub(super) const LEVELS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+
 /// Longest filler of a message, in bytes.
 const FILLER: u32 = 200;
 

@@ -35,6 +35,8 @@ pub(crate) struct Verdict {
     pub(crate) schedule: String,
     /// A signal ended it early.
     pub(crate) interrupted: bool,
+    /// A second one did not even wait for the messages under way.
+    pub(crate) cut_short: bool,
     pub(crate) took: Duration,
     /// Connections the clients made.
     pub(crate) connections: u64,
@@ -145,6 +147,7 @@ pub(super) mod tests {
             seed: 7,
             schedule: "0123456789abcdef".into(),
             interrupted: false,
+            cut_short: false,
             took: ms(61_250),
             connections: 4,
             lanes: ["3.1.1", "5"].iter().flat_map(|v| (0..3).map(|qos| lane(*v, qos))).collect(),
