@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use everlink_proto::engine::Tag;
 use everlink_proto::session::Session;
-use everlink_proto::store::RamStore;
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::{QoS, Version};
 use everlink_sim::host::Fate;
 use everlink_sim::pair::Pair;
+
+use crate::store::AnyStore;
 
 /// A message the engine accepted; its number is its place in the list and the start of its payload.
 pub(crate) struct Sent {
@@ -44,7 +45,7 @@ fn number(payload: &[u8]) -> usize {
     digits.fold(0, |n, b| n * 10 + usize::from(b - b'0'))
 }
 
-type TestPair<'m> = Pair<Session<'m, RamStore>>;
+type TestPair<'m> = Pair<Session<'m, AnyStore<'m>>>;
 
 impl Ledger {
     pub(crate) fn judge(&self, pair: &TestPair<'_>) {

@@ -8,6 +8,7 @@
 mod act;
 mod ledger;
 mod setup;
+mod store;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

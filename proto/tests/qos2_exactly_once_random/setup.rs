@@ -6,11 +6,14 @@ use everlink_proto::session::{
     Backoff, Config, FirstConnect, FlightSlot, Ladder, Memory, OutboundAlias, Owed, Queue,
     ReceivedSlot, SubscriptionSlot,
 };
+use everlink_proto::store::{FixedStore, MessageSlot, RamStore};
 use everlink_proto::time::Duration;
 use everlink_proto::wire::{QoS, Version};
 use everlink_sim::broker::BrokerConfig;
 use everlink_sim::host::Buffers;
 use fastrand::Rng;
+
+use crate::store::AnyStore;
 
 pub(crate) fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -109,6 +112,8 @@ pub(crate) fn offer(rng: &mut Rng, version: Version) -> BrokerConfig {
 /// Arrays as a board would have them, or none for tables that grow.
 pub(crate) struct Arrays {
     fixed: bool,
+    slots: Vec<MessageSlot>,
+    bytes: Vec<u8>,
     flights: Vec<FlightSlot>,
     owed: Vec<Owed>,
     received: Vec<ReceivedSlot>,
@@ -130,6 +135,8 @@ impl Arrays {
         };
         Self {
             fixed: rng.u8(..4) == 0,
+            slots: vec![MessageSlot::FREE; rng.usize(5..200)],
+            bytes: vec![0; rng.usize(3_000..20_000)],
             flights: vec![FlightSlot::default(); window + rng.usize(1..5)],
             owed: vec![Owed::default(); rng.usize(4..9)],
             received: vec![ReceivedSlot::default(); received],
@@ -142,11 +149,13 @@ impl Arrays {
         }
     }
 
-    pub(crate) fn memory(&mut self, cfg: &Config) -> Memory<'_> {
+    pub(crate) fn split(&mut self, rng: &mut Rng, cfg: &Config) -> (AnyStore<'_>, Memory<'_>) {
         if !self.fixed {
-            return Memory::growing(cfg);
+            let store = if rng.bool() { RamStore::new() } else { RamStore::indexed() };
+            return (AnyStore::Ram(store), Memory::growing(cfg));
         }
-        Memory {
+        let store = AnyStore::Fixed(FixedStore::new(&mut self.slots, &mut self.bytes));
+        let memory = Memory {
             flights: Table::fixed(&mut self.flights),
             owed: Table::fixed(&mut self.owed),
             received: Table::fixed(&mut self.received),
@@ -156,6 +165,7 @@ impl Arrays {
             inbound_topics: Table::fixed(&mut self.inbound_topics),
             outbound_aliases: Table::fixed(&mut self.outbound_aliases),
             outbound_topics: Table::fixed(&mut self.outbound_topics),
-        }
+        };
+        (store, memory)
     }
 }

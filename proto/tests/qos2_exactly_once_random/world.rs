@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use everlink_proto::engine::{Engine, Receipt, Step, Tag};
 use everlink_proto::session::{Backoff, Config, Session};
-use everlink_proto::store::RamStore;
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::Version;
 use everlink_sim::netem::Listen;
@@ -14,12 +13,13 @@ use fastrand::Rng;
 use crate::Counts;
 use crate::ledger::Ledger;
 use crate::setup::{self, Arrays, millis, secs};
+use crate::store::AnyStore;
 
 /// Client Identifier of the simulated host.
 pub(crate) const CLIENT: &str = "host-0";
 
 pub(crate) struct World<'m> {
-    pub(crate) pair: Pair<Session<'m, RamStore>>,
+    pub(crate) pair: Pair<Session<'m, AnyStore<'m>>>,
     pub(crate) rng: Rng,
     pub(crate) cfg: Config,
     pub(crate) ledger: Ledger,
@@ -44,8 +44,8 @@ pub(crate) fn run(seed: u64, verbose: bool) -> Counts {
     let version = if rng.bool() { Version::V5 } else { Version::V311 };
     let cfg = setup::config(&mut rng, version);
     let mut arrays = Arrays::new(&mut rng, &cfg);
-    let store = if rng.bool() { RamStore::new() } else { RamStore::indexed() };
-    let session = Session::new(cfg.clone(), store, arrays.memory(&cfg));
+    let (store, memory) = arrays.split(&mut rng, &cfg);
+    let session = Session::new(cfg.clone(), store, memory);
     let mut pair = Pair::with_buffers(seed, session, setup::buffers(&cfg));
     pair.endpoints = vec![0; usize::from(cfg.endpoints)];
     if verbose {
@@ -163,7 +163,7 @@ impl World<'_> {
 
     fn come_up(&mut self) {
         let bound = self.recovery_bound();
-        let is_up = |pair: &Pair<Session<'_, RamStore>>| pair.engine.status().step == Step::Up;
+        let is_up = |pair: &Pair<Session<'_, AnyStore<'_>>>| pair.engine.status().step == Step::Up;
         // A reset is noticed when the network moves on.
         self.pair.run_for(millis(10));
         self.pair.run_until(bound, "the session to come up", is_up);

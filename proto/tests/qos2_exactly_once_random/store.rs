@@ -1,0 +1,60 @@
+//! Either store, as the seed wants it.
+
+use everlink_proto::store::{Content, FixedStore, Key, Meta, RamStore, Stage, Store, StoreError};
+
+#[derive(Debug)]
+pub(crate) enum AnyStore<'m> {
+    Ram(RamStore),
+    Fixed(FixedStore<'m>),
+}
+
+macro_rules! either {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            Self::Ram($store) => $call,
+            Self::Fixed($store) => $call,
+        }
+    };
+}
+
+impl Store for AnyStore<'_> {
+    fn push(&mut self, meta: Meta, content: Content<'_>) -> Result<Key, StoreError> {
+        either!(self, s => s.push(meta, content))
+    }
+    fn fits(&self, bytes: usize) -> bool {
+        either!(self, s => s.fits(bytes))
+    }
+    fn first(&self, stage: Stage) -> Option<Key> {
+        either!(self, s => s.first(stage))
+    }
+    fn next(&self, key: Key) -> Option<Key> {
+        either!(self, s => s.next(key))
+    }
+    fn meta(&self, key: Key) -> Option<&Meta> {
+        either!(self, s => s.meta(key))
+    }
+    fn meta_mut(&mut self, key: Key) -> Option<&mut Meta> {
+        either!(self, s => s.meta_mut(key))
+    }
+    fn content(&self, key: Key) -> Option<Content<'_>> {
+        either!(self, s => s.content(key))
+    }
+    fn advance(&mut self, key: Key, to: Stage) {
+        either!(self, s => s.advance(key, to));
+    }
+    fn requeue(&mut self) {
+        either!(self, s => s.requeue());
+    }
+    fn remove(&mut self, key: Key) {
+        either!(self, s => s.remove(key));
+    }
+    fn len(&self, stage: Stage) -> usize {
+        either!(self, s => s.len(stage))
+    }
+    fn bytes(&self, stage: Stage) -> usize {
+        either!(self, s => s.bytes(stage))
+    }
+    fn oldest_of(&self, topic: &str) -> Option<Key> {
+        either!(self, s => s.oldest_of(topic))
+    }
+}
