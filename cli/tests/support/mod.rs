@@ -1,8 +1,9 @@
 //! The command under test, and a real broker.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
+#[allow(unreachable_pub, reason = "shared with the client's tests")]
 #[path = "../../../client/tests/support/mosquitto.rs"]
 mod mosquitto;
 pub use mosquitto::Mosquitto;
