@@ -106,21 +106,21 @@ fn apply(store: &mut impl Store, model: &mut Model, n: u32, op: &Op) {
 }
 
 fn check(store: &impl Store, model: &Model) {
-    for stage in 0..3 {
-        let told: Vec<_> = keys(store, stage)
+    for (at, stage) in STAGES.into_iter().enumerate() {
+        let told: Vec<_> = keys(store, at)
             .into_iter()
             .map(|key| {
                 let (meta, content) = (store.meta(key).expect("held"), store.content(key));
                 let content = content.expect("held");
-                assert_eq!(meta.stage, STAGES[stage]);
+                assert_eq!(meta.stage, stage);
                 let (topic, payload) = (content.topic.to_owned(), content.payload.to_vec());
                 Message { n: meta.tag.0, pid: meta.pid, topic, payload }
             })
             .collect();
-        assert_eq!(told, model.stages[stage]);
-        assert_eq!(store.len(STAGES[stage]), told.len());
+        assert_eq!(told, model.stages[at]);
+        assert_eq!(store.len(stage), told.len());
         let bytes: usize = told.iter().map(|m| m.topic.len() + m.payload.len()).sum();
-        assert_eq!(store.bytes(STAGES[stage]), bytes);
+        assert_eq!(store.bytes(stage), bytes);
     }
     for topic in (0..6).map(|n| format!("topic/{n}")) {
         let oldest = model.stages[0].iter().find(|m| m.topic == topic).map(|m| m.n);
