@@ -56,7 +56,7 @@ fn an_exchange_at_qos_2_has_two_rounds_either_way() {
     assert_eq!(answers(&mut connection, b"\x34\x06\0\x01t\0\x07!"), [0x50, 2, 0, 7]);
     assert_eq!(answers(&mut connection, b"\x62\x02\0\x07"), [0x70, 2, 0, 7]);
     assert_eq!(answers(&mut connection, b"\x50\x02\0\x08"), [0x62, 2, 0, 8]);
-    assert_eq!(answers(&mut connection, b"\x70\x02\0\x08"), []);
+    assert_eq!(answers(&mut connection, b"\x70\x02\0\x08"), [0u8; 0]);
     assert_eq!((connection.counts.publishes, connection.counts.acks), (1, 1));
 }
 
