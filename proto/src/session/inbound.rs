@@ -71,8 +71,8 @@ impl<S: Store> Session<'_, S> {
         if self.cfg.version == Version::V311 && self.received.is_waiting() {
             return Some(Handled::Busy);
         }
-        // [MQTT-3.3.4-9] more than we can take. That it is more than we said is no reason to leave:
-        // a broker that takes PUBREC for the end of an exchange would do it again and again.
+        // [MQTT-3.3.4-9] more than we said we take. Exchanges with PUBREC given do not count here:
+        // a broker that takes that for their end would be left again and again.
         self.violation(now, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
         Some(Handled::Done)
     }

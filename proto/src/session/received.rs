@@ -147,7 +147,7 @@ impl<'m> Received<'m> {
         (self.waiting, self.oldest) = ([0; 2], None);
     }
 
-    /// Whether there is no room for a further exchange; `usual` is how many there should be at most.
+    /// Whether there is no room for a further exchange, or more than `usual` messages are unanswered.
     pub(super) fn is_full(&mut self, usual: usize) -> bool {
         let limit = self.entries.limit();
         if self.entries.len() >= usual.min(limit)
@@ -156,7 +156,7 @@ impl<'m> Received<'m> {
             // The broker sends new messages, so it must have forgotten this one.
             self.forget(at);
         }
-        self.entries.len() >= limit
+        self.entries.len() >= limit || self.waiting[0] + self.waiting[1] >= usual
     }
 
     /// Whether some message waits for the application's acknowledgement.
