@@ -2,11 +2,13 @@
 //!
 //! The core is `no_std` and allocates nothing: the two traits, [`Progress`] and the [`framer`] that
 //! cuts a byte stream into packets. Feature `std` adds [`endpoint`] and [`url`]; feature `tokio` adds
-//! [`tcp`]. A link decides nothing about *when* to connect or give up: that is the engine's.
+//! [`tcp`]; [`embedded`] has links of boards. A link decides nothing about *when* to connect or give up: that is the engine's.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 
 mod buffer;
+#[cfg(any(feature = "embassy-net", feature = "uart", feature = "embedded-tls", feature = "wifi"))]
+pub mod embedded;
 #[cfg(feature = "std")]
 pub mod endpoint;
 pub mod framer;
