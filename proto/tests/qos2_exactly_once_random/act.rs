@@ -3,7 +3,8 @@
 use everlink_proto::engine::{Cause, Engine, Refused};
 use everlink_proto::time::Duration;
 use everlink_proto::wire::{
-    Ack, AckKind, PacketId, PacketType, QoS, ReasonCode, SubscribeOptions, Version,
+    Ack, AckKind, PacketId, PacketType, Properties, Property, QoS, ReasonCode, SubscribeOptions,
+    Version,
 };
 use everlink_sim::broker::Act;
 use everlink_sim::host::Post;
@@ -71,6 +72,10 @@ impl World<'_> {
         let qos = one_of(&mut self.rng, &QOS);
         let mut post = Post::new(topic, payload.as_bytes(), qos);
         post.retain = self.rng.u8(..8) == 0;
+        let list = [Property::UserProperty("name", "value")];
+        if self.rng.u8(..6) == 0 {
+            post.props = Properties::from_list(&list);
+        }
         post.expiry = (self.rng.u8(..5) == 0).then(|| millis(self.rng.u64(1..20_000)));
         match self.pair.try_post(post) {
             Ok(tag) => {
@@ -172,8 +177,8 @@ impl World<'_> {
         self.rng.shuffle(&mut left);
         let n = self.rng.usize(..=left.len());
         let now = self.pair.now();
-        for receipt in left.drain(..n) {
-            // Of an earlier connection, or taken at once: nothing to acknowledge.
+        for (receipt, _) in left.drain(..n) {
+            // Of an earlier connection: nothing to acknowledge.
             let _ = self.pair.acknowledge(now, receipt);
         }
         self.unacknowledged = left;
@@ -181,7 +186,7 @@ impl World<'_> {
 
     pub(crate) fn acknowledge_all(&mut self) {
         let now = self.pair.now();
-        for receipt in std::mem::take(&mut self.unacknowledged) {
+        for (receipt, _) in std::mem::take(&mut self.unacknowledged) {
             let _ = self.pair.acknowledge(now, receipt);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use everlink_proto::engine::{Engine, Receipt, Step, Tag};
+use everlink_proto::engine::{Engine, Event, Receipt, Step, Tag};
 use everlink_proto::session::{Backoff, Config, Session};
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::Version;
@@ -27,8 +27,8 @@ pub(crate) struct World<'m> {
     pub(crate) wanted: BTreeMap<&'static str, bool>,
     /// SUBSCRIBEs and UNSUBSCRIBEs accepted.
     pub(crate) operations: Vec<Tag>,
-    /// Received messages the application has not acknowledged, and how many it has looked at.
-    pub(crate) unacknowledged: Vec<Receipt>,
+    /// Messages received when, and not yet acknowledged by the application; how many it has seen.
+    pub(crate) unacknowledged: Vec<(Receipt, Instant)>,
     pub(crate) looked_at: usize,
     pub(crate) closed: bool,
     /// The broker did not see an acknowledgement, so that it waits for the next connection.
@@ -107,8 +107,23 @@ impl World<'_> {
     /// The application looks at what came.
     fn look(&mut self) {
         let messages = &self.pair.hosts[0].inbox.messages[self.looked_at..];
-        self.unacknowledged.extend(messages.iter().map(|m| m.receipt));
+        let later = messages.iter().filter(|m| m.later);
+        self.unacknowledged.extend(later.map(|m| (m.receipt, m.at)));
         self.looked_at += messages.len();
+        self.check_owed();
+    }
+
+    /// What the application has not acknowledged is not acknowledged to the broker.
+    fn check_owed(&self) {
+        let ups = self.pair.events.iter().rev().find(|(_, e)| matches!(e, Event::Up { .. }));
+        let Some((up, _)) = ups.filter(|_| self.pair.engine.status().step == Step::Up) else {
+            return;
+        };
+        let waiting = self.unacknowledged.iter().filter(|(_, at)| at >= up).count();
+        let owed = self.pair.check.owed();
+        if owed < waiting {
+            self.pair.fail(&format!("{waiting} messages wait for the application, {owed} owed"));
+        }
     }
 
     /// Every message accepted is in exactly one place.
@@ -206,6 +221,7 @@ impl World<'_> {
         self.ledger.judge(&self.pair);
         self.check_subscriptions();
         self.check_attempts();
+        self.check_wakes();
     }
 
     fn check_subscriptions(&self) {
@@ -218,6 +234,14 @@ impl World<'_> {
         }
     }
 
+    /// The engine is not woken for nothing.
+    fn check_wakes(&self) {
+        let (wakes, secs) = (self.pair.idle_wakes, self.pair.elapsed().as_secs());
+        if wakes > 30 + secs {
+            self.pair.fail(&format!("{wakes} times awake for nothing in {secs} s"));
+        }
+    }
+
     /// No more attempts in any minute than backoff and the application's own requests explain.
     fn check_attempts(&self) {
         let opens: Vec<Instant> = self.pair.opens.iter().map(|(at, _)| *at).collect();
@@ -226,7 +250,7 @@ impl World<'_> {
             while at.since(opens[first]) > secs(60) {
                 first += 1;
             }
-            let most = 120 + 3 * self.requested;
+            let most = 60 + 3 * self.requested;
             if n - first >= most {
                 self.pair.fail(&format!("{} attempts in a minute", n - first + 1));
             }

@@ -25,6 +25,8 @@ pub struct Message {
     pub props: Vec<u8>,
     /// For a later acknowledgement.
     pub receipt: Receipt,
+    /// The application is to acknowledge it.
+    pub later: bool,
 }
 
 impl Message {
@@ -136,6 +138,7 @@ impl Inbox for Recorder {
         let mut props = vec![0; message.props.encoded_len()];
         let n = message.props.encode_raw(&mut props).unwrap_or(0);
         props.truncate(n);
+        let later = self.manual && message.qos > QoS::AtMostOnce;
         self.messages.push(Message {
             at: self.now,
             topic: message.topic.to_owned(),
@@ -145,8 +148,9 @@ impl Inbox for Recorder {
             dup: message.dup,
             props,
             receipt: message.receipt,
+            later,
         });
-        if self.manual && message.qos > QoS::AtMostOnce { Verdict::Later } else { Verdict::Taken }
+        if later { Verdict::Later } else { Verdict::Taken }
     }
 
     fn done(&mut self, tag: Tag, outcome: Outcome<'_>) {
