@@ -159,8 +159,10 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
 
     fn checked(&self) -> Result<TopicName<'a>, PublishError> {
         if !self.props.is_empty() {
+            // Ours to add, or the broker's [MQTT-3.3.4-6].
             let own = |p: &Property<'_>| {
-                matches!(p, Property::TopicAlias(_) | Property::MessageExpiryInterval(_))
+                use Property::{MessageExpiryInterval, SubscriptionIdentifier, TopicAlias};
+                matches!(p, TopicAlias(_) | MessageExpiryInterval(_) | SubscriptionIdentifier(_))
             };
             let props = Properties::from_trusted_raw(&self.props);
             let allowed = |p: Property<'_>| {
