@@ -66,6 +66,16 @@ impl Mosquitto {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Where it keeps its files.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory
+    }
+
     /// What the broker logged since it was last started.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
