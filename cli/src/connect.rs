@@ -95,7 +95,7 @@ pub(crate) struct Connection {
     /// MQTT 5: how long the broker keeps the session from now on, if DISCONNECT is to say so.
     expires: Option<Duration>,
     /// Whether a refusal that only a person can mend ends the command, if it is the first answer.
-    gives_up: bool,
+    pub(crate) gives_up: bool,
     over: Option<Fault>,
 }
 

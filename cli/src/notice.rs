@@ -17,6 +17,13 @@ pub(crate) enum Change {
     Down { fault: Fault, next: Option<Instant> },
 }
 
+impl Change {
+    /// Whether only a person can mend what went wrong.
+    fn is_permanent(&self) -> bool {
+        matches!(self, Self::Down { fault, .. } if fault.cause.is_permanent())
+    }
+}
+
 /// Follows the state of a client.
 #[derive(Debug)]
 pub(crate) struct Changes {
@@ -110,13 +117,18 @@ impl Narrator {
 pub(crate) struct Narration(JoinHandle<()>);
 
 impl Narration {
-    /// From now on.
-    pub(crate) fn of(client: &Client) -> Self {
+    /// From now on. With `gives_up`, a refusal that ends the command is left to the command to tell.
+    pub(crate) fn of(client: &Client, gives_up: bool) -> Self {
         let mut changes = Changes::of(client);
         let mut narrator = Narrator::default();
+        let client = client.clone();
         Self(tokio::spawn(async move {
             loop {
-                if let Some(line) = narrator.line(&changes.next().await) {
+                let change = changes.next().await;
+                if gives_up && change.is_permanent() && client.stats().connections == 0 {
+                    continue;
+                }
+                if let Some(line) = narrator.line(&change) {
                     say(line);
                 }
             }

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use common::mosquitto::Mosquitto;
 use common::{Running, everlink, run_on, run_with_input, wait_subscribed, wait_until, words};
+use serde_json::Value;
 
 /// A subscriber to everything that prints as `format` says.
 fn subscriber(broker: &Mosquitto, format: &str) -> Running {
@@ -103,7 +103,8 @@ fn the_policies_of_a_full_queue() {
     for (policy, dropped) in
         [("reject", 4..=10), ("drop-newest", 4..=10), ("drop-oldest", 1..=7), ("latest", 1..=7)]
     {
-        let line = "pub BROKER -t a -q 1 -l --json --quiet --queue-messages 3 --drain 0.2 --when-full";
+        let line =
+            "pub BROKER -t a -q 1 -l --json --quiet --queue-messages 3 --drain 0.2 --when-full";
         let ran = publish(&broker, &format!("{line} {policy}"), b"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n");
         ran.fails(3, "10 of 10 messages not delivered: 0 expired, 7 dropped, 3 still held");
         let lines = ran.json();

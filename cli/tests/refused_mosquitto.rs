@@ -31,7 +31,8 @@ fn credentials() {
         for command in ["pub -t a -m b", "sub -t a -C 1", "pub -t a -l"] {
             for user in ["", " -u alice", " -u alice -P wrong", " -u bob -P hunter2"] {
                 let line = format!("{command} BROKER -V {version}{user}");
-                let ran = run_on(&broker, &line);
+                let mut command = everlink(words(&line, &broker));
+                let ran = run_with_input(&mut command, b"1\n");
                 assert_eq!(ran.code, Some(2), "{line}: {ran:?}");
                 ran.fails(2, "mqtt: refused by the broker: ");
                 let words = ["Not authorized", "Bad User Name or Password"];

@@ -8,7 +8,7 @@ mod summary;
 use std::pin::pin;
 use std::time::Duration;
 
-use everlink::{Client, QoS, TopicName, Version};
+use everlink::{QoS, TopicName, Version};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: PubArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|e| Failure::not_done(format!("signals: {e}")))?;
     let connection = open(&args, &target, &template, &input)?;
     let client = connection.client.clone();
-    let (known, reporter) = report(&args, &client);
+    let (known, reporter) = report(&args, &connection);
     let feed = Feed::new(client.clone(), template, input, known);
     let end = Run { args: &args, connection }.go(feed, &mut signals).await;
     let mut output = reporter.end(end.signalled).await;
@@ -102,14 +102,15 @@ fn open(
 }
 
 /// Starts whoever tells the user what happens.
-fn report(args: &PubArgs, client: &Client) -> (Option<mpsc::Sender<Known>>, Report) {
+fn report(args: &PubArgs, connection: &Connection) -> (Option<mpsc::Sender<Known>>, Report) {
+    let Connection { client, gives_up, .. } = connection;
     if args.connection.json {
         let (sender, known) = mpsc::channel(FATES);
         let reporter = Reporter::new(known, Changes::of(client));
         return (Some(sender), Report::Json(tokio::spawn(reporter.run())));
     }
     let talkative = args.source.lines && !args.connection.quiet;
-    (None, Report::Words(talkative.then(|| Narration::of(client))))
+    (None, Report::Words(talkative.then(|| Narration::of(client, *gives_up))))
 }
 
 /// Who tells the user what happens.

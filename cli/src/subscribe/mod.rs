@@ -157,7 +157,8 @@ impl Run<'_> {
     async fn go(&mut self, signals: &mut Signals) -> Result<Exit, Failure> {
         let Self { args, filters, connection, subscriptions, printer, output } = self;
         let client = connection.client.clone();
-        let _narration = (!args.connection.quiet).then(|| Narration::of(&client));
+        let talkative = !args.connection.quiet;
+        let _narration = talkative.then(|| Narration::of(&client, connection.gives_up));
         let mut time = pin!(sleep(args.wait));
         let mut unsubscribing = pin!(unsubscribe(&client, &args.unsubscribe));
         let (mut unsubscribed, mut granted) = (args.unsubscribe.is_empty(), false);

@@ -65,7 +65,7 @@ pub fn everlink<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) ->
 /// Words as arguments, with the broker's address put in for `BROKER`.
 pub fn words(line: &str, broker: &Mosquitto) -> Vec<String> {
     let address = format!("-h 127.0.0.1 -p {}", broker.addr().port());
-    line.replace("BROKER", &address).split(' ').map(str::to_owned).collect()
+    line.replace("BROKER", &address).split_whitespace().map(str::to_owned).collect()
 }
 
 /// Runs the command to its end.
