@@ -129,3 +129,20 @@ fn one_way_is_enough() {
         }
     }
 }
+
+/// QoS 0 has no replies, so only a ping can tell.
+#[test]
+fn while_publishing_at_qos_0_within_the_keep_alive() {
+    for version in VERSIONS {
+        let mut pair = pair(config(version));
+        let start = pair.now();
+        pair.net.path(0).hold();
+        for _ in 0..25 {
+            pair.publish("t", b"x", Q0);
+            pair.run_for(secs(1));
+        }
+        pair.run_for(millis(1));
+        assert_lost(&pair, Cause::Silent);
+        assert_eq!(pair.closes[0].0.since(start), secs(25));
+    }
+}

@@ -84,3 +84,15 @@ fn a_keep_alive_of_1_s_is_kept() {
         pair.assert_conforms();
     }
 }
+
+#[test]
+fn each_connection_has_its_own() {
+    let mut s = script(config(Version::V5));
+    s.connect();
+    s.reply(connack(false, &[Property::ServerKeepAlive(8)]));
+    ping_after(&mut s, secs(2));
+    s.hang_up();
+    s.accept(true);
+    assert_eq!(s.engine.limits().keep_alive, 60);
+    ping_after(&mut s, secs(15));
+}

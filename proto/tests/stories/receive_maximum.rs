@@ -1,7 +1,7 @@
 //! Flow control, both ways.
 
 use everlink_proto::engine::Cause;
-use everlink_proto::session::Config;
+use everlink_proto::session::{Config, Queue};
 use everlink_proto::wire::{Disconnect, Packet, Properties, Property, ReasonCode, Version};
 
 use crate::support::*;
@@ -96,4 +96,22 @@ fn received_messages_count_until_their_last_acknowledgement() {
         s.expect(pubcomp(n));
     }
     assert_eq!(s.servers[0].connections, 1);
+}
+
+/// Under way there may be as many bytes as in the queue, and the message that goes beyond.
+#[test]
+fn no_more_bytes_than_the_queue_may_have() {
+    for version in VERSIONS {
+        let queue = Queue { bytes: 1_000, ..Queue::default() };
+        let mut s = connected(Config { queue, ..config(version) });
+        let payload = "x".repeat(399);
+        for n in 1..=3 {
+            s.publish("t", payload.as_bytes(), Q1);
+            s.expect(publish(Q1, n, &payload));
+        }
+        s.publish("t", payload.as_bytes(), Q1);
+        s.silence(millis(10));
+        s.reply(puback(1));
+        s.expect(publish(Q1, 4, &payload));
+    }
 }

@@ -1,5 +1,6 @@
 //! The broker sends us elsewhere (MQTT 5).
 
+use everlink_proto::session::Config;
 use everlink_proto::wire::{ReasonCode, Version};
 use everlink_sim::broker::{Broker, Refusal};
 use everlink_sim::pair::Pair;
@@ -70,4 +71,17 @@ fn two_brokers_that_point_at_each_other_cause_no_busy_loop() {
     pair.open();
     pair.run_for(secs(60));
     assert!(pair.opens.len() < 100, "{} attempts in a minute", pair.opens.len());
+}
+
+/// To be sent elsewhere is no failure: the endpoint in use keeps its turn.
+#[test]
+fn the_endpoint_is_not_left_for_it() {
+    let mut pair = Pair::new(1, engine(Config { endpoints: 2, ..config(Version::V5) }));
+    pair.endpoints = vec![0; 2];
+    pair.inbox.servers.insert("other".to_owned(), 0);
+    pair.broker().faults.refuse_connect.push_back(refusal(ReasonCode::USE_ANOTHER_SERVER));
+    pair.open();
+    pair.run_until_up(secs(1));
+    let endpoints: Vec<_> = pair.opens.iter().map(|(_, endpoint)| *endpoint).collect();
+    assert_eq!(endpoints, [0, 0]);
 }
