@@ -88,3 +88,25 @@ async fn closing_right_after_run_was_called_counts() {
     assert!(soon("up", client.up()).await);
     running.abort();
 }
+
+/// What mqtt clients of old had callbacks for: each connection is seen, and whether the session goes on.
+#[tokio::test(start_paused = true)]
+async fn every_connection_says_whether_the_session_was_resumed() {
+    let (client, driver, path, model) = over_model(Version::V5, |b| b);
+    let mut watch = client.watch();
+    spawn(driver);
+    for resumed in [false, true, true, false, true] {
+        let up = *soon("up", watch.wait_for(|s| s.is_up())).await.unwrap();
+        assert_eq!((up.resumed, up.fault), (resumed, None));
+        if model.with(|b, _| b.accepted().len()) == 2 {
+            model.restart();
+        } else {
+            soon("delivery", client.publish("t", "x").qos(QoS::AtLeastOnce)).await.unwrap();
+            path.cut();
+        }
+        let down = *soon("down", watch.wait_for(|s| !s.is_up())).await.unwrap();
+        let fault = down.fault.expect("a reason");
+        assert_eq!(fault.step, Step::Up);
+        assert!(down.next_attempt.is_some() && down.since >= up.since, "{down:?}");
+    }
+}

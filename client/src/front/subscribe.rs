@@ -199,6 +199,15 @@ impl Subscription {
         next.map(|next| self.settle(next, stalled))
     }
 
+    /// Calls `handler` with each message until the stream ends; for applications that prefer a callback
+    /// to a loop. A slow handler delays only what this stream gets, not the client. Cancel-safe: a
+    /// message is either handled or still in the channel; dropping the future unsubscribes.
+    pub async fn for_each(mut self, mut handler: impl FnMut(Message)) {
+        while let Some(message) = self.next().await {
+            handler(message);
+        }
+    }
+
     /// Messages lost so far to this stream's overflow policy.
     pub fn lost(&self) -> u64 {
         self.shared.look(|_, front| front.streams.lost(self.stream))
