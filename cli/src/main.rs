@@ -17,7 +17,7 @@ mod signals;
 mod subscribe;
 mod usage;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// MQTT that survives the real world
 #[derive(Parser)]
@@ -39,7 +39,7 @@ enum Command {
 }
 
 fn main() {
-    let arguments = secret::hidden_arguments();
+    let arguments = args::shield(secret::hidden_arguments(), &Cli::command());
     let exit = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Pub(args) }) => exit::run(publish::run(*args)),
         Ok(Cli { command: Command::Sub(args) }) => exit::run(subscribe::run(*args)),

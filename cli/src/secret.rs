@@ -64,7 +64,7 @@ fn mask(arguments: &[OsString]) -> Vec<OsString> {
             *argument = OsString::from("***");
         } else if let Some((flag, _)) = text.split_once('=').filter(|(f, _)| *f == "--pw") {
             *argument = OsString::from(format!("{flag}=***"));
-        } else if text == "--pw" {
+        } else if text == "--pw" || text == "authentication-data" {
             hide_next = true;
         } else if let Some((scheme, rest)) = text.split_once("://")
             && let Some((user_info, host)) = rest.rsplit_once('@')
@@ -137,6 +137,10 @@ mod tests {
             ("everlink pub -L mqtt://a:hunter2@h/t", "everlink pub -L mqtt://a:***@h/t"),
             ("everlink pub -L mqtt://a:hun@ter2@h/t", "everlink pub -L mqtt://a:***@h/t"),
             ("everlink pub -Lmqtt://a:hunter2@h", "everlink pub -Lmqtt://a:***@h"),
+            (
+                "everlink pub -D connect authentication-data hunter2 -m a",
+                "everlink pub -D connect authentication-data *** -m a",
+            ),
             ("everlink pub -t P -m aP -p 1", "everlink pub -t P -m aP -p 1"),
             ("everlink pub -L mqtt://a@h/t", "everlink pub -L mqtt://a@h/t"),
         ] {

@@ -261,6 +261,13 @@ pub struct Receipt {
     pub(crate) epoch: u32,
 }
 
+impl Receipt {
+    /// Packet Identifier of the message, 0 at QoS 0.
+    pub fn packet_identifier(&self) -> u16 {
+        self.pid
+    }
+}
+
 /// What the inbox did with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

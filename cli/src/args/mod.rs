@@ -7,6 +7,6 @@ mod subscribe;
 mod values;
 
 pub(crate) use connection::ConnectionArgs;
-pub(crate) use property::{OwnedProperty, Packet, Properties};
+pub(crate) use property::{OwnedProperty, Packet, Properties, shield};
 pub(crate) use publish::{PubArgs, Source};
 pub(crate) use subscribe::SubArgs;

@@ -1,11 +1,20 @@
 //! `-D PACKET PROPERTY VALUE`: properties of MQTT 5, typed and checked.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use everlink::{Property, TopicName};
 
 use super::connection::IDENTITY;
 
 const FLAG: &str = "property";
+const LETTER: char = 'D';
+/// The property that takes two values.
+const USER_PROPERTY: &str = "user-property";
+/// Goes before a value that begins with `-`, so that clap does not take it for a flag. No argument
+/// can contain it.
+const SHIELD: &str = "\0";
 
 /// What properties can be given for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +116,7 @@ fn packet_named(name: &str) -> Result<Packet, String> {
 fn parse(packet: Packet, name: &str, values: &[&str]) -> Result<OwnedProperty, String> {
     use OwnedProperty as P;
     use Packet::*;
-    if name == "user-property" {
+    if name == USER_PROPERTY {
         let [key, value] = values else {
             return Err("user-property takes a name and a value".into());
         };
@@ -195,11 +204,50 @@ impl Bounded for u32 {
     const MOST: u64 = u32::MAX as u64;
 }
 
+/// Shields the values behind each `-D` that begin with `-`. How many values there are depends on
+/// the property, which clap has no way to say.
+pub(crate) fn shield(mut arguments: Vec<OsString>, command: &Command) -> Vec<OsString> {
+    let mut at = 1;
+    while let Some(word) = arguments.get(at) {
+        at += 1;
+        if takes_anything(word, command) {
+            at += 1;
+        } else if is_flag(word, Some(FLAG), Some(LETTER)) {
+            let name = arguments.get(at + 1).map_or(OsStr::new("-"), OsString::as_os_str);
+            if name.as_bytes().starts_with(b"-") {
+                continue;
+            }
+            let values = if name == USER_PROPERTY { 2 } else { 1 };
+            for value in arguments.iter_mut().skip(at + 2).take(values) {
+                if value.as_bytes().starts_with(b"-") {
+                    *value = OsString::from_vec([SHIELD.as_bytes(), value.as_bytes()].concat());
+                }
+            }
+            at += 2 + values;
+        }
+    }
+    arguments
+}
+
+/// Whether the next word is the value of this one even if it is `-D`.
+fn takes_anything(word: &OsStr, command: &Command) -> bool {
+    let mut flags = command.get_subcommands().flat_map(Command::get_arguments);
+    flags.any(|f| f.is_allow_hyphen_values_set() && is_flag(word, f.get_long(), f.get_short()))
+}
+
+fn is_flag(word: &OsStr, long: Option<&str>, short: Option<char>) -> bool {
+    let Some(word) = word.to_str() else { return false };
+    match word.strip_prefix("--") {
+        Some(name) => Some(name) == long,
+        None => word.strip_prefix('-').is_some_and(|w| w.chars().eq(short)),
+    }
+}
+
 impl clap::Args for Properties {
     fn augment_args(command: Command) -> Command {
         command.arg(
             Arg::new(FLAG)
-                .short('D')
+                .short(LETTER)
                 .long(FLAG)
                 .num_args(3..=4)
                 .value_names(["PACKET", "PROPERTY", "VALUE"])
@@ -222,7 +270,8 @@ impl clap::FromArgMatches for Properties {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut properties = Self::default();
         for words in matches.get_occurrences::<String>(FLAG).into_iter().flatten() {
-            let words: Vec<&str> = words.map(String::as_str).collect();
+            let words: Vec<&str> =
+                words.map(|word| word.strip_prefix(SHIELD).unwrap_or(word)).collect();
             properties.add(&words).map_err(|message| {
                 clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("-D: {message}"))
             })?;
@@ -264,6 +313,27 @@ mod tests {
         assert_eq!(of_publish, [user("1"), kind, user("2")]);
         assert_eq!(p.of(Packet::Will).count(), 1);
         assert_eq!(p.of(Packet::Subscribe).count(), 0);
+    }
+
+    #[test]
+    fn only_values_of_properties_are_shielded() {
+        use clap::CommandFactory;
+        let command = Command::new("everlink").subcommand(crate::args::PubArgs::command());
+        for (typed, shielded) in [
+            ("-D publish content-type -x -q 1", "-D publish content-type \0-x -q 1"),
+            ("-D publish user-property -a --b -c", "-D publish user-property \0-a \0--b -c"),
+            ("--property will user-property a -b", "--property will user-property a \0-b"),
+            ("-m -D publish content-type -x", "-m -D publish content-type -x"),
+            ("-m -m -D publish content-type -x", "-m -m -D publish content-type \0-x"),
+            ("-D -q 1", "-D -q 1"),
+            ("-D publish -q 1", "-D publish -q 1"),
+            ("-D", "-D"),
+        ] {
+            let line = |text: &str| -> Vec<OsString> {
+                format!("pub {text}").split(' ').map(OsString::from).collect()
+            };
+            assert_eq!(shield(line(typed), &command), line(shielded), "{typed}");
+        }
     }
 
     #[test]

@@ -91,12 +91,12 @@ fn after_help() -> String {
   %t topic            %p payload          %l its length       %x %X payload in hexadecimal
   %q QoS              %r RETAIN flag      %I date and time    %U Unix time
   %j JSON             %J JSON whose payload is JSON           %% a percent sign
+  %m Packet Identifier, which the broker soon uses again      %A Topic Alias
   %C content type     %D correlation data                     %E expiry in seconds
   %F payload format   %P user properties  %R response topic   %S Subscription Identifiers
   @Y @m @d @H @M @S ... as strftime(3)    @N nanoseconds      @@ an at sign
   \\n \\r \\t \\0 \\a \\e \\v \\\\
-Between % and letter may stand 0 or - and a width, and a precision for %C %R %t: %-20.20t
-%m is not known here, as a resumed session may use it again; nor is %A.
+Between % and letter may stand 0 or - and a width, and a precision for %C %I %R %t: %-20.20t
 
 With --json, one object per message; a payload that is not text comes as payload_base64:
   {{\"topic\":\"a\",\"payload\":\"x\",\"qos\":1,\"retain\":false,\"dup\":false,\"properties\":{{}}}}

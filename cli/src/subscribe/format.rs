@@ -34,10 +34,13 @@ struct Pad {
 }
 
 /// Letters that stand for numbers: only these are padded with zeros.
-const NUMBERS: &str = "EFlSxX";
+const NUMBERS: &str = "AEFlmpSxX";
 /// Letters that can be cut.
 const CUT: &str = "CIRt";
-const LETTERS: &str = "CDEFIJPRSUXjlpqrtx";
+const LETTERS: &str = "ACDEFIJPRSUXjlmpqrtx";
+/// Letters of `strftime` and ours; what they do is chrono's business.
+const TIMES: &str = "ABCDFGHIMNPRSTUVWXYZabcdefghjklmnpqrstuvwxyz";
+const ESCAPES: &str = "0aenrtv";
 /// A typing error must not ask for gigabytes.
 const WIDEST: usize = 10_000;
 
@@ -96,11 +99,15 @@ fn field(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Piece, 
     match chars.next() {
         Some('%') => Ok(Piece::Text(b"%".to_vec())),
         Some(letter) if LETTERS.contains(letter) => Ok(Piece::Field { letter, pad }),
-        Some('m') => Err("%m (the Packet Identifier) is not known here".into()),
-        Some('A') => Err("%A (the Topic Alias) is not known here".into()),
-        Some(letter) => Err(format!("%{letter} means nothing")),
+        Some(letter) => Err(format!("%{letter} means nothing; {}", known('%', LETTERS))),
         None => Err("a % at the end must be written %%".into()),
     }
+}
+
+/// Which sequences there are: the mark twice stands for itself.
+fn known(mark: char, letters: &str) -> String {
+    let all: Vec<String> = letters.chars().map(|letter| format!("{mark}{letter}")).collect();
+    format!("known are {mark}{mark} {}", all.join(" "))
 }
 
 fn number(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Option<usize>, String> {
@@ -123,7 +130,7 @@ fn time(letter: Option<char>) -> Result<Piece, String> {
         Some(letter) => {
             let format = format!("%{letter}");
             if StrftimeItems::new(&format).any(|item| matches!(item, Item::Error)) {
-                return Err(format!("@{letter} means nothing"));
+                return Err(format!("@{letter} means nothing; {}", known('@', TIMES)));
             }
             Ok(Piece::Time(format))
         }
@@ -141,7 +148,9 @@ fn escape(letter: Option<char>) -> Result<u8, String> {
         Some('r') => b'\r',
         Some('t') => b'\t',
         Some('v') => 11,
-        Some(letter) => return Err(format!("\\{letter} means nothing")),
+        Some(letter) => {
+            return Err(format!("\\{letter} means nothing; {}", known('\\', ESCAPES)));
+        }
         None => return Err("a \\ at the end must be written \\\\".into()),
     })
 }
@@ -149,7 +158,7 @@ fn escape(letter: Option<char>) -> Result<u8, String> {
 fn write_field(letter: char, pad: Pad, message: &Message, now: DateTime<Local>, out: &mut Vec<u8>) {
     let p = message.properties();
     match letter {
-        'p' => return out.extend_from_slice(&message.payload),
+        'p' => return write_padded(&message.payload, message.payload.len(), pad, true, out),
         'D' => return out.extend_from_slice(p.correlation_data.as_deref().unwrap_or_default()),
         'j' | 'J' => {
             let time = now.format("%Y-%m-%dT%H:%M:%S%.6f%z").to_string();
@@ -170,6 +179,8 @@ fn write_field(letter: char, pad: Pad, message: &Message, now: DateTime<Local>, 
         'x' | 'X' => return write_hex(&message.payload, letter == 'X', pad, out),
         'C' => p.content_type.clone().unwrap_or_default(),
         'R' => p.response_topic.clone().unwrap_or_default(),
+        'm' => message.packet_identifier().to_string(),
+        'A' => number(p.topic_alias.map(u32::from)),
         'E' => number(p.message_expiry),
         'F' => number(p.payload_is_utf8.map(u32::from)),
         'S' => {
@@ -189,23 +200,25 @@ fn write_field(letter: char, pad: Pad, message: &Message, now: DateTime<Local>, 
     if let Some(most) = pad.most.filter(|_| CUT.contains(letter)) {
         text = text.chars().take(most).collect();
     }
-    // `DpPqrU` take no width.
+    // `DPqrU` take no width.
     if !"PqrU".contains(letter) {
-        text = padded(text, pad, NUMBERS.contains(letter));
+        let width = text.chars().count();
+        return write_padded(text.as_bytes(), width, pad, NUMBERS.contains(letter), out);
     }
     out.extend_from_slice(text.as_bytes());
 }
 
-fn padded(text: String, pad: Pad, number: bool) -> String {
-    let missing = pad.width.saturating_sub(text.chars().count());
-    if missing == 0 {
-        return text;
-    }
-    match (pad.left, pad.zero && number) {
-        (true, _) => text + &" ".repeat(missing),
-        (false, true) => "0".repeat(missing) + &text,
-        (false, false) => " ".repeat(missing) + &text,
-    }
+/// Writes text of this `width`, filled up to the width wanted.
+fn write_padded(text: &[u8], width: usize, pad: Pad, zeros: bool, out: &mut Vec<u8>) {
+    let missing = pad.width.saturating_sub(width);
+    let (before, after, fill) = match (pad.left, pad.zero && zeros) {
+        (true, _) => (0, missing, b' '),
+        (false, true) => (missing, 0, b'0'),
+        (false, false) => (missing, 0, b' '),
+    };
+    out.extend(std::iter::repeat_n(fill, before));
+    out.extend_from_slice(text);
+    out.extend(std::iter::repeat_n(fill, after));
 }
 
 /// Each byte as two digits.
@@ -218,5 +231,23 @@ fn write_hex(bytes: &[u8], upper: bool, pad: Pad, out: &mut Vec<u8>) {
             false => write!(text, "{byte:02x}"),
         };
     }
-    out.extend_from_slice(padded(text, pad, true).as_bytes());
+    write_padded(text.as_bytes(), text.len(), pad, true, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the error messages list is what is understood.
+    #[test]
+    fn the_lists_are_complete() {
+        for (mark, letters) in [('%', LETTERS), ('@', TIMES), ('\\', ESCAPES)] {
+            let known: String = ('!'..='~')
+                .filter(|c| c.is_alphanumeric() && Format::parse(&format!("{mark}{c}")).is_ok())
+                .collect();
+            let mut listed: Vec<char> = letters.chars().collect();
+            listed.sort_unstable();
+            assert_eq!(known, listed.into_iter().collect::<String>(), "{mark}");
+        }
+    }
 }

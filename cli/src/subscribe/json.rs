@@ -106,6 +106,8 @@ pub(super) fn write_like_mosquitto(
         qos: u8,
         retain: u8,
         payloadlen: usize,
+        #[serde(skip_serializing_if = "is_zero")]
+        mid: u16,
         #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
         properties: serde_json::Map<String, serde_json::Value>,
         payload: serde_json::Value,
@@ -128,11 +130,17 @@ pub(super) fn write_like_mosquitto(
             qos: message.qos as u8,
             retain: message.retain.into(),
             payloadlen: message.payload.len(),
+            mid: message.packet_identifier(),
             properties: map,
             payload,
         },
     );
     true
+}
+
+/// At QoS 0 there is no Packet Identifier.
+fn is_zero(mid: &u16) -> bool {
+    *mid == 0
 }
 
 fn append(out: &mut Vec<u8>, line: &impl Serialize) {

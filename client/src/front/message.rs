@@ -23,6 +23,7 @@ pub struct Message {
     pub retain: bool,
     /// Whether the broker says it may have sent it before.
     pub dup: bool,
+    packet_identifier: u16,
     sequence: u64,
     properties: Option<Box<MessageProperties>>,
     pub(crate) receipt: Option<(Receipt, Weak<Shared>)>,
@@ -44,6 +45,8 @@ pub struct MessageProperties {
     pub correlation_data: Option<Bytes>,
     /// Subscription Identifiers of the subscriptions that matched.
     pub subscription_ids: Vec<u32>,
+    /// Topic Alias that stood for the topic, or was defined, on the connection it came by.
+    pub topic_alias: Option<u16>,
     /// User properties in order.
     pub user_properties: Vec<(String, String)>,
 }
@@ -55,6 +58,7 @@ static NO_PROPERTIES: MessageProperties = MessageProperties {
     response_topic: None,
     correlation_data: None,
     subscription_ids: Vec::new(),
+    topic_alias: None,
     user_properties: Vec::new(),
 };
 
@@ -72,6 +76,7 @@ impl Message {
             qos: incoming.qos,
             retain: incoming.retain,
             dup: incoming.dup,
+            packet_identifier: incoming.receipt.packet_identifier(),
             properties: MessageProperties::of(&incoming.props),
             receipt: None,
         }
@@ -81,6 +86,12 @@ impl Message {
     /// came, and is the same in all streams that got the same message.
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Packet Identifier it came with, 0 at QoS 0. For logs: the broker uses it again for another
+    /// message as soon as this one is acknowledged.
+    pub fn packet_identifier(&self) -> u16 {
+        self.packet_identifier
     }
 
     /// MQTT 5 properties.
@@ -138,6 +149,7 @@ impl MessageProperties {
             response_topic: props.response_topic().map(str::to_owned),
             correlation_data: props.correlation_data().map(Bytes::copy_from_slice),
             subscription_ids: props.subscription_ids().collect(),
+            topic_alias: props.topic_alias(),
             user_properties: owned_user_properties(props),
         }))
     }
