@@ -190,6 +190,19 @@ impl<'m, T: Copy + Default> Ring<'m, T> {
         Some(value)
     }
 
+    /// The entries, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = T> {
+        let (late, early) = self.table.as_slice().split_at_checked(self.head).unwrap_or_default();
+        early.iter().chain(late).take(self.len).copied()
+    }
+
+    /// The entries, oldest first, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let slots = self.table.as_mut_slice();
+        let (late, early) = slots.split_at_mut_checked(self.head).unwrap_or_default();
+        early.iter_mut().chain(late).take(self.len)
+    }
+
     /// Forgets all entries.
     pub fn clear(&mut self) {
         (self.head, self.len) = (0, 0);

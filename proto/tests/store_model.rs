@@ -27,16 +27,12 @@ impl Model {
     fn advance(&mut self, from: usize, nth: usize, to: usize) {
         let mut message = self.stages[from].remove(nth);
         message.pid = message.n as u16 + 1;
-        if to == 2 {
-            (message.topic, message.payload) = (String::new(), Vec::new());
-        }
         self.stages[to].push(message);
     }
 
-    fn requeue(&mut self) {
-        let sent = std::mem::take(&mut self.stages[1]);
-        let anew = sent.into_iter().map(|m| Message { pid: 0, ..m });
-        self.stages[0].splice(0..0, anew);
+    fn requeue(&mut self, from: usize, nth: usize) {
+        let message = self.stages[from].remove(nth);
+        self.stages[0].insert(0, Message { pid: 0, ..message });
     }
 }
 
@@ -46,7 +42,7 @@ enum Op {
     /// From this stage the n-th message to a later one.
     Advance(usize, usize, usize),
     Remove(usize, usize),
-    Requeue,
+    Requeue(usize, usize),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -54,7 +50,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         6 => (0..6u8, 0..40usize).prop_map(|(topic, len)| Op::Push(topic, len)),
         4 => (0..2usize, 0..9usize, 1..3usize).prop_map(|(from, n, to)| Op::Advance(from, n, to)),
         3 => (0..3usize, 0..9usize).prop_map(|(stage, n)| Op::Remove(stage, n)),
-        1 => Just(Op::Requeue),
+        1 => (0..3usize, 0..9usize).prop_map(|(from, n)| Op::Requeue(from, n)),
     ];
     prop::collection::vec(op, 0..300)
 }
@@ -97,9 +93,9 @@ fn apply(store: &mut impl Store, model: &mut Model, n: u32, op: &Op) {
             store.remove(keys(store, stage)[nth]);
             model.stages[stage].remove(nth);
         }
-        Op::Requeue => {
-            store.requeue();
-            model.requeue();
+        Op::Requeue(from, nth) if nth < model.stages[from].len() => {
+            store.requeue(keys(store, from)[nth]);
+            model.requeue(from, nth);
         }
         _ => {}
     }

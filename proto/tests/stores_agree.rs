@@ -16,7 +16,7 @@ enum Op {
     Push { topic: u8, props: usize, payload: usize },
     Advance { nth: usize, from: usize },
     Remove { nth: usize, stage: usize },
-    Requeue,
+    Requeue { nth: usize, stage: usize },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -24,7 +24,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (0..4u8, 0..5usize, 0..12usize).prop_map(|(topic, props, payload)| Op::Push { topic, props, payload }),
         3 => (0..4usize, 0..2usize).prop_map(|(nth, from)| Op::Advance { nth, from }),
         2 => (0..4usize, 0..3usize).prop_map(|(nth, stage)| Op::Remove { nth, stage }),
-        1 => Just(Op::Requeue),
+        1 => (0..4usize, 0..3usize).prop_map(|(nth, stage)| Op::Requeue { nth, stage }),
     ];
     prop::collection::vec(op, 0..80)
 }
@@ -92,7 +92,11 @@ fn apply(store: &mut impl Store, n: u32, op: &Op) -> bool {
                 store.remove(key);
             }
         }
-        Op::Requeue => store.requeue(),
+        Op::Requeue { nth: n, stage } => {
+            if let Some(key) = nth(store, STAGES[stage], n) {
+                store.requeue(key);
+            }
+        }
     }
     true
 }

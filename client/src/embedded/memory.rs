@@ -2,7 +2,7 @@
 
 use everlink_proto::mem::{Table, Text};
 use everlink_proto::session::{
-    self, Config, FlightSlot, OutboundAlias, Owed, ReceivedSlot, SubscriptionSlot,
+    self, Config, EndedSlot, FlightSlot, OutboundAlias, Owed, ReceivedSlot, SubscriptionSlot,
 };
 use everlink_proto::store::{FixedStore, MessageSlot};
 
@@ -48,6 +48,7 @@ pub struct Memory<
     flights: [FlightSlot; MESSAGES],
     owed: [Owed; OWED],
     received: [ReceivedSlot; RECEIVED],
+    ended: [EndedSlot; RECEIVED],
     subscriptions: [SubscriptionSlot; SUBSCRIPTIONS],
     filters: [[u8; FILTER]; SUBSCRIPTIONS],
     inbound_aliases: [Text; ALIASES],
@@ -99,6 +100,7 @@ impl<
             flights: [FlightSlot::default(); MESSAGES],
             owed: [Owed::default(); OWED],
             received: [ReceivedSlot::default(); RECEIVED],
+            ended: [EndedSlot::default(); RECEIVED],
             subscriptions: [SubscriptionSlot::default(); SUBSCRIPTIONS],
             filters: [[0; FILTER]; SUBSCRIPTIONS],
             inbound_aliases: [Text::default(); ALIASES],
@@ -120,6 +122,7 @@ impl<
             flights: Table::fixed(&mut self.flights),
             owed: Table::fixed(&mut self.owed),
             received: Table::fixed(&mut self.received),
+            ended: Table::fixed(&mut self.ended),
             subs: Table::fixed(&mut self.subscriptions),
             filters: Table::fixed(self.filters.as_flattened_mut()),
             inbound_aliases: Table::fixed(&mut self.inbound_aliases),

@@ -101,6 +101,9 @@ impl<S: Store> Session<'_, S> {
         if self.sending.is_partial(key) {
             return self.premature(now);
         }
+        if self.over_quota(key, ack.reason) {
+            return;
+        }
         self.measure(now, key, inbox);
         let outcome = if ack.reason.is_error() {
             Outcome::Rejected(ack.reason, ack.props)
@@ -108,6 +111,24 @@ impl<S: Store> Session<'_, S> {
             Outcome::Delivered(ack.reason, ack.props)
         };
         self.finish(now, key, outcome, inbox);
+    }
+
+    /// The broker refused a message because others are under way, fewer than it said it takes: it
+    /// may count exchanges that are over, as after a crash. So fewer from now on, and this one
+    /// once more. What is refused on its own is refused.
+    fn over_quota(&mut self, key: Key, reason: ReasonCode) -> bool {
+        if reason != ReasonCode::QUOTA_EXCEEDED || self.sending.open < 2 {
+            return false;
+        }
+        let connection = self.connection;
+        let Some(meta) = self.store.meta_mut(key).filter(|m| m.connection == connection) else {
+            return false;
+        };
+        meta.connection = connection.wrapping_sub(1);
+        self.sending.closed_one();
+        self.sending.narrowed = self.sending.open;
+        self.sending.resend = self.store.first(Stage::Sent);
+        true
     }
 
     /// Round trips of messages sent once only: else it is unknown which copy was meant.

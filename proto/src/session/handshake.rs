@@ -174,7 +174,7 @@ impl<S: Store> Session<'_, S> {
         if !inbox.connected(ack) {
             return self.violation(now, ReasonCode::NOT_AUTHORIZED);
         }
-        self.come_up(now, ack, resumed, inbox);
+        self.come_up(now, ack, resumed);
     }
 
     /// Takes the next step of the 3.1.1 detour; `true` if this connection only served that.
@@ -191,7 +191,7 @@ impl<S: Store> Session<'_, S> {
         true
     }
 
-    fn come_up(&mut self, now: Instant, ack: &ConnAck<'_>, resumed: bool, inbox: &mut impl Inbox) {
+    fn come_up(&mut self, now: Instant, ack: &ConnAck<'_>, resumed: bool) {
         self.limits = Limits::of(ack, &self.cfg);
         self.live.keep_alive(&self.cfg, self.limits.keep_alive);
         self.connection = self.connection.wrapping_add(1);
@@ -207,7 +207,7 @@ impl<S: Store> Session<'_, S> {
         if resumed {
             self.resume(now);
         } else {
-            self.session_lost(now, inbox);
+            self.session_lost();
         }
         self.unanswered = false;
         self.event(Event::Up { resumed });
@@ -222,15 +222,17 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// The broker knows nothing of us: what was under way starts anew, what it had already
-    /// taken over is done, and it must be told the subscriptions again.
-    fn session_lost(&mut self, now: Instant, inbox: &mut impl Inbox) {
+    /// The broker knows nothing of us: what was under way starts anew, and it must be told the
+    /// subscriptions again. Even what it had answered with PUBREC: it may have been going to pass
+    /// that on at PUBREL only, and a message that comes twice is better than one that never comes.
+    fn session_lost(&mut self) {
         self.session = self.session.wrapping_add(1);
-        while let Some(key) = self.store.first(Stage::Released) {
-            let outcome = Outcome::Delivered(ReasonCode::SUCCESS, crate::wire::Properties::EMPTY);
-            self.finish(now, key, outcome, inbox);
+        // Last first, so that each becomes the new head and the order stays.
+        for stage in [Stage::Sent, Stage::Released] {
+            while let Some(key) = self.store.last(stage) {
+                self.store.requeue(key);
+            }
         }
-        self.store.requeue();
         self.recount_expiring();
         self.flights.clear();
         self.received.session_lost();

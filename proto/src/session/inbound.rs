@@ -47,6 +47,13 @@ impl<S: Store> Session<'_, S> {
         if let Some(handled) = self.too_many(now) {
             return handled;
         }
+        if qos2 && self.is_ended(publish, pid) {
+            self.stats.duplicates += 1;
+            if self.resolve(now, publish) {
+                self.taken(now, publish, pid, State::Ready);
+            }
+            return Handled::Done;
+        }
         // QoS 2 needs no connection: the exchange goes on in a resumed session.
         let epoch = if qos2 { self.session } else { self.connection };
         match self.offer(now, publish, Receipt { pid, qos2, epoch }, inbox) {
@@ -56,6 +63,11 @@ impl<S: Store> Session<'_, S> {
             Some(Verdict::Later) => self.taken(now, publish, pid, State::Held),
         }
         Handled::Done
+    }
+
+    /// [MQTT-4.3.3-10] forbids to deliver it again, though the broker ought not to have sent it.
+    fn is_ended(&self, publish: &Publish<'_>, pid: u16) -> bool {
+        publish.dup && self.received.has_ended(pid, digest(publish), self.cfg.receive_maximum)
     }
 
     /// What to do if the list of exchanges is full, if it is.
@@ -144,6 +156,9 @@ impl<S: Store> Session<'_, S> {
     fn taken(&mut self, now: Instant, publish: &Publish<'_>, pid: u16, state: State) {
         let qos2 = publish.qos == QoS::ExactlyOnce;
         let digest = if qos2 { digest(publish) } else { 0 };
+        if !publish.dup {
+            self.received.new_message(pid);
+        }
         self.received.push(Entry { pid, digest, qos2, state, carried: 0, doubtful: false });
         self.release_acknowledged(now);
     }
@@ -199,7 +214,7 @@ impl<S: Store> Session<'_, S> {
     pub(super) fn on_pubrel(&mut self, now: Instant, pid: u16) {
         match self.received.find(pid, true) {
             Some(at) => {
-                self.received.release(now, at);
+                self.received.end(now, at);
                 self.owe(AckKind::PubComp, pid, ReasonCode::SUCCESS);
             }
             // After a lost PUBCOMP, or a lost session of ours: the broker only wants to be done.

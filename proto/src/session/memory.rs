@@ -3,7 +3,7 @@
 use super::Owed;
 use super::alias::OutboundAlias;
 use super::flights::Slot;
-use super::received::Entry;
+use super::received::{Ended, Entry};
 use super::subs::Sub;
 use crate::mem::{Table, Text};
 
@@ -17,6 +17,9 @@ pub struct Memory<'m> {
     pub owed: Table<'m, Owed>,
     /// Received QoS 1 and 2 messages in progress: the Receive Maximum.
     pub received: Table<'m, Entry>,
+    /// QoS 2 messages received last, to know them again after the broker crashed: the Receive
+    /// Maximum, or nothing.
+    pub ended: Table<'m, Ended>,
     /// Subscriptions.
     pub subs: Table<'m, Sub>,
     /// Bytes of their Topic Filters and properties.
@@ -44,6 +47,7 @@ impl Memory<'_> {
             ),
             owed: Table::growing(65_536),
             received: Table::growing(65_535),
+            ended: Table::growing(usize::from(cfg.receive_maximum)),
             subs: Table::growing(SUBSCRIPTIONS),
             filters: Table::growing(64 << 20),
             inbound_aliases: Table::growing(aliases_in),

@@ -29,7 +29,7 @@ pub use config::{Backoff, Config, FirstConnect, Ladder, Queue};
 pub use flights::Slot as FlightSlot;
 pub use handshake::Limits;
 pub use memory::Memory;
-pub use received::Entry as ReceivedSlot;
+pub use received::{Ended as EndedSlot, Entry as ReceivedSlot};
 pub use stats::Stats;
 pub use subs::Sub as SubscriptionSlot;
 
@@ -130,7 +130,7 @@ impl<'m, S: Store> Session<'m, S> {
             flights: Flights::new(memory.flights, cfg.first_packet_id),
             sending: Sending::default(),
             owed: Ring::new(memory.owed),
-            received: Received::new(memory.received),
+            received: Received::new(memory.received, memory.ended),
             subs: Subs::new(memory.subs, memory.filters),
             inbound_aliases: InboundAliases::new(memory.inbound_aliases, memory.inbound_topics),
             outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),

@@ -93,7 +93,10 @@ impl<S: Store> Session<'_, S> {
     }
 
     fn quota(&self, qos: QoS) -> u16 {
-        let window = self.cfg.window.min(self.limits.receive_maximum);
+        let mut window = self.cfg.window.min(self.limits.receive_maximum);
+        if self.sending.narrowed > 0 {
+            window = window.min(self.sending.narrowed);
+        }
         match (self.cfg.version, qos) {
             (Version::V311, QoS::ExactlyOnce) => window.min(UNSTATED_QUOTA),
             _ => window,
@@ -102,7 +105,8 @@ impl<S: Store> Session<'_, S> {
 
     /// Messages under way may take as much memory as queued ones, not more.
     fn window_bytes_full(&self) -> bool {
-        self.store.bytes(Stage::Sent) >= self.cfg.queue.bytes
+        let bytes = self.store.bytes(Stage::Sent) + self.store.bytes(Stage::Released);
+        bytes >= self.cfg.queue.bytes
     }
 
     /// Why the broker's limits rule a message out, if they do.

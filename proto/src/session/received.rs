@@ -1,7 +1,7 @@
 //! Exchanges with the broker as sender: exactly-once bookkeeping, acknowledgements in order.
 
 use super::Config;
-use crate::mem::Table;
+use crate::mem::{Ring, Table};
 use crate::time::{Duration, Instant};
 
 /// A received QoS 1 or 2 message whose exchange is not over.
@@ -31,10 +31,26 @@ pub(super) enum State {
     Recorded,
 }
 
+/// A QoS 2 exchange that is over: PUBREL came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended {
+    pid: u16,
+    digest: u16,
+    /// On the connection before.
+    carried: bool,
+}
+
 /// All exchanges with the broker as sender, in the order the messages came.
 #[derive(Debug)]
 pub(super) struct Received<'m> {
     entries: Table<'m, Entry>,
+    /// The last exchanges that ended, because some brokers send their messages again nonetheless:
+    /// mosquitto 2.0, if it dies before PUBCOMP reaches it and takes its session from the disk.
+    ended: Ring<'m, Ended>,
+    /// The Packet Identifier of the last new message, and how many in a row had a higher one than
+    /// the message before.
+    last_pid: u16,
+    rising: u16,
     /// Entries not yet acknowledged, by QoS 1 and 2.
     waiting: [usize; 2],
     /// Since when the PUBREL of the oldest entry is awaited, if any is, and its `carried`.
@@ -42,8 +58,9 @@ pub(super) struct Received<'m> {
 }
 
 impl<'m> Received<'m> {
-    pub(super) fn new(entries: Table<'m, Entry>) -> Self {
-        Self { entries, waiting: [0; 2], oldest: None }
+    pub(super) fn new(entries: Table<'m, Entry>, ended: Table<'m, Ended>) -> Self {
+        let ended = Ring::new(ended);
+        Self { entries, ended, last_pid: 0, rising: 0, waiting: [0; 2], oldest: None }
     }
 
     /// The Receive Maximum to announce. Exchanges of an earlier connection take room too, but the
@@ -86,6 +103,26 @@ impl<'m> Received<'m> {
         self.oldest = least.map(|carried| (now, carried));
     }
 
+    /// The broker sent a new message. A broker that does not count on but uses identifiers again
+    /// soon cannot be told apart from one that repeats itself.
+    pub(super) fn new_message(&mut self, pid: u16) {
+        if (1..0x8000).contains(&pid.wrapping_sub(self.last_pid)) {
+            self.rising = self.rising.saturating_add(1);
+        } else {
+            self.rising = 0;
+            self.ended.clear();
+        }
+        self.last_pid = pid;
+    }
+
+    /// Whether a message sent again is one of an exchange that ended on the connection before. A
+    /// broker that takes the lowest free identifier never counts beyond `usual`, the most that
+    /// can be under way.
+    pub(super) fn has_ended(&self, pid: u16, digest: u16, usual: u16) -> bool {
+        let same = |e: Ended| e.carried && e.pid == pid && e.digest == digest;
+        self.rising > usual && self.ended.iter().any(same)
+    }
+
     pub(super) fn digest(&self, at: usize) -> u16 {
         self.entries.as_slice().get(at).map_or(0, |e| e.digest)
     }
@@ -98,6 +135,16 @@ impl<'m> Received<'m> {
         let Some(entry) = self.entries.as_slice().get(at) else { return };
         self.waiting[usize::from(entry.qos2)] -= usize::from(entry.state != State::Recorded);
         self.entries.remove(at);
+    }
+
+    /// PUBREL came for entry `at`.
+    pub(super) fn end(&mut self, now: Instant, at: usize) {
+        let Some(entry) = self.entries.as_slice().get(at).copied() else { return };
+        if self.ended.room() == 0 {
+            self.ended.pop();
+        }
+        let _ = self.ended.push(Ended { pid: entry.pid, digest: entry.digest, carried: false });
+        self.release(now, at);
     }
 
     /// The exchange of entry `at` is over.
@@ -138,12 +185,18 @@ impl<'m> Received<'m> {
         for entry in self.entries.as_mut_slice() {
             entry.carried = entry.carried.saturating_add(1);
         }
+        while self.ended.front().is_some_and(|e| e.carried) {
+            self.ended.pop();
+        }
+        self.ended.iter_mut().for_each(|e| e.carried = true);
         (self.waiting[0], self.oldest) = (0, None);
     }
 
     /// The broker knows nothing of these exchanges any more.
     pub(super) fn session_lost(&mut self) {
         self.entries.truncate(0);
+        self.ended.clear();
+        (self.last_pid, self.rising) = (0, 0);
         (self.waiting, self.oldest) = ([0; 2], None);
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Sending {
     resend_before: Option<Instant>,
     /// QoS 1 and 2 messages under way on this connection.
     pub(super) open: u16,
+    /// The most that may be, if the broker was found to take fewer than it said; else 0.
+    pub(super) narrowed: u16,
     pub(super) ping_wanted: bool,
     pub(super) suspicious: bool,
     /// There was more to write than room when last asked.

@@ -119,6 +119,10 @@ impl Store for FixedStore<'_> {
         self.lists.first(stage)
     }
 
+    fn last(&self, stage: Stage) -> Option<Key> {
+        self.lists.last(stage)
+    }
+
     fn next(&self, key: Key) -> Option<Key> {
         self.lists.next(self.slots, key)
     }
@@ -143,19 +147,14 @@ impl Store for FixedStore<'_> {
         if self.lists.unlink(self.slots, key).is_none() {
             return;
         }
-        if to == Stage::Released {
-            self.drop_content(key);
-        }
         self.lists.append(self.slots, key, to);
         if let Some(meta) = self.meta_mut(key) {
             meta.stage = to;
         }
     }
 
-    fn requeue(&mut self) {
-        // Last first, so that each becomes the new head and the order stays.
-        while let Some(key) = self.lists.last(Stage::Sent) {
-            self.lists.unlink(self.slots, key);
+    fn requeue(&mut self, key: Key) {
+        if self.lists.unlink(self.slots, key).is_some() {
             self.lists.prepend(self.slots, key, Stage::Queued);
             if let Some(meta) = self.meta_mut(key) {
                 (meta.stage, meta.pid) = (Stage::Queued, 0);

@@ -62,6 +62,12 @@ impl Lists {
         Some(key)
     }
 
+    /// Whether no slot is in a stage's list.
+    #[cfg(feature = "alloc")]
+    pub(super) fn is_empty(&self) -> bool {
+        self.stages.iter().all(|l| l.len == 0)
+    }
+
     /// Whether a slot is free.
     pub(super) fn has_free(&self) -> bool {
         self.free != NONE

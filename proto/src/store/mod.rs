@@ -27,7 +27,8 @@ pub enum Stage {
     Queued,
     /// Sent; PUBACK or PUBREC outstanding.
     Sent,
-    /// PUBREC received, PUBREL owed or sent; PUBCOMP outstanding. The content is no longer needed.
+    /// PUBREC received, PUBREL owed or sent; PUBCOMP outstanding. The content is needed once more
+    /// if the broker loses the session.
     Released,
 }
 
@@ -104,6 +105,9 @@ pub trait Store {
     /// The oldest message of a stage.
     fn first(&self, stage: Stage) -> Option<Key>;
 
+    /// The newest message of a stage.
+    fn last(&self, stage: Stage) -> Option<Key>;
+
     /// The message after `key` in the same stage.
     fn next(&self, key: Key) -> Option<Key>;
 
@@ -113,15 +117,14 @@ pub trait Store {
     /// The facts about a message, to be changed.
     fn meta_mut(&mut self, key: Key) -> Option<&mut Meta>;
 
-    /// The content of a message; empty once it is [`Stage::Released`].
+    /// The content of a message.
     fn content(&self, key: Key) -> Option<Content<'_>>;
 
     /// Moves a message to the end of another stage.
     fn advance(&mut self, key: Key, to: Stage);
 
-    /// Puts every [`Stage::Sent`] message, in order, before all queued ones, without Packet
-    /// Identifier: they are as if never sent.
-    fn requeue(&mut self);
+    /// Puts a message before all queued ones, without Packet Identifier: as if never sent.
+    fn requeue(&mut self, key: Key);
 
     /// Forgets a message.
     fn remove(&mut self, key: Key);

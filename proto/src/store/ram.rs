@@ -3,10 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::lists::{Linked, Links, Lists, NONE};
 use super::{Content, Key, Meta, Stage, Store, StoreError};
 use crate::mem::hash;
 
-const NONE: u32 = u32::MAX;
 /// Slots whose buffers stay allocated for the next messages; beyond it memory is given back.
 const KEPT_BUFFERS: usize = 256;
 /// A recycled buffer larger than this is given back at once.
@@ -18,17 +18,14 @@ const KEPT_BUFFER_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct RamStore {
     slots: Vec<Slot>,
-    stages: [List; 3],
-    free: u32,
+    lists: Lists,
     free_buffers: usize,
     index: Option<TopicIndex>,
 }
 
 #[derive(Debug)]
 struct Slot {
-    used: bool,
-    prev: u32,
-    next: u32,
+    links: Links,
     meta: Meta,
     /// The Topic Name, apart from the other bytes so that it need not be checked each time it is
     /// read.
@@ -40,21 +37,23 @@ struct Slot {
 }
 
 impl Slot {
-    fn bytes(&self) -> usize {
-        self.name.len() + self.data.len()
-    }
-
     fn has_buffers(&self) -> bool {
         self.data.capacity() + self.name.capacity() != 0
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct List {
-    head: u32,
-    tail: u32,
-    len: usize,
-    bytes: usize,
+impl Linked for Slot {
+    fn links(&self) -> &Links {
+        &self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+
+    fn cost(&self) -> usize {
+        self.name.len() + self.data.len()
+    }
 }
 
 /// Links of one hash bucket of the topic index, oldest first.
@@ -74,8 +73,7 @@ impl Default for RamStore {
 impl RamStore {
     /// An empty store.
     pub const fn new() -> Self {
-        const EMPTY: List = List { head: NONE, tail: NONE, len: 0, bytes: 0 };
-        Self { slots: Vec::new(), stages: [EMPTY; 3], free: NONE, free_buffers: 0, index: None }
+        Self { slots: Vec::new(), lists: Lists::new(), free_buffers: 0, index: None }
     }
 
     /// An empty store that finds messages by topic in constant time, as the policy that keeps the
@@ -85,18 +83,16 @@ impl RamStore {
     }
 
     fn slot(&self, key: Key) -> Option<&Slot> {
-        self.slots.get(key as usize).filter(|s| s.used)
+        self.slots.get(key as usize).filter(|s| s.links.stage.is_some())
     }
 
     fn slot_mut(&mut self, key: Key) -> Option<&mut Slot> {
-        self.slots.get_mut(key as usize).filter(|s| s.used)
+        self.slots.get_mut(key as usize).filter(|s| s.links.stage.is_some())
     }
 
     fn take_free(&mut self, meta: Meta) -> Result<Key, StoreError> {
-        if self.free != NONE {
-            let key = self.free;
+        if let Some(key) = self.lists.take_free(&self.slots) {
             let slot = &mut self.slots[key as usize];
-            self.free = slot.next;
             self.free_buffers -= usize::from(slot.has_buffers());
             slot.meta = meta;
             return Ok(key);
@@ -104,9 +100,7 @@ impl RamStore {
         let key = u32::try_from(self.slots.len()).ok().filter(|k| *k < NONE).ok_or(StoreError)?;
         self.slots.try_reserve(1).map_err(|_| StoreError)?;
         self.slots.push(Slot {
-            used: false,
-            prev: NONE,
-            next: NONE,
+            links: Links::FREE,
             meta,
             name: String::new(),
             data: Vec::new(),
@@ -116,40 +110,18 @@ impl RamStore {
         Ok(key)
     }
 
-    fn link_last(&mut self, key: Key, stage: Stage) {
-        let tail = self.stages[stage as usize].tail;
-        let slot = &mut self.slots[key as usize];
-        let bytes = slot.bytes();
-        (slot.used, slot.meta.stage, slot.prev, slot.next) = (true, stage, tail, NONE);
-        match self.slots.get_mut(tail as usize) {
-            Some(last) => last.next = key,
-            None => self.stages[stage as usize].head = key,
-        }
-        let list = &mut self.stages[stage as usize];
-        list.tail = key;
-        list.len += 1;
-        list.bytes += bytes;
-    }
-
     fn unlink(&mut self, key: Key) -> Option<Stage> {
-        let slot = self.slot(key)?;
-        let stage = slot.meta.stage;
-        let (prev, next, bytes) = (slot.prev, slot.next, slot.bytes());
-        match self.slots.get_mut(prev as usize) {
-            Some(p) => p.next = next,
-            None => self.stages[stage as usize].head = next,
-        }
-        match self.slots.get_mut(next as usize) {
-            Some(n) => n.prev = prev,
-            None => self.stages[stage as usize].tail = prev,
-        }
-        let list = &mut self.stages[stage as usize];
-        list.len -= 1;
-        list.bytes -= bytes;
+        let stage = self.lists.unlink(&mut self.slots, key)?;
         if stage == Stage::Queued {
             self.index_unlink(key);
         }
         Some(stage)
+    }
+
+    /// Makes a slot that is in no list free.
+    fn give_back(&mut self, key: Key) {
+        self.free_buffers += usize::from(self.slots[key as usize].has_buffers());
+        self.lists.give_back(&mut self.slots, key);
     }
 
     fn drop_content(&mut self, key: Key) {
@@ -164,9 +136,9 @@ impl RamStore {
 
     fn shrink_if_idle(&mut self) {
         // A backlog's memory goes back as soon as the backlog is gone.
-        if self.slots.len() > KEPT_BUFFERS && self.stages.iter().all(|l| l.len == 0) {
+        if self.slots.len() > KEPT_BUFFERS && self.lists.is_empty() {
             self.slots = Vec::new();
-            self.free = NONE;
+            self.lists = Lists::new();
             self.free_buffers = 0;
             if let Some(index) = &mut self.index {
                 *index = TopicIndex::default();
@@ -183,9 +155,7 @@ impl Store for RamStore {
         if slot.name.try_reserve_exact(topic.len()).is_err()
             || slot.data.try_reserve_exact(props.len() + payload.len()).is_err()
         {
-            self.free_buffers += usize::from(slot.has_buffers());
-            slot.next = self.free;
-            self.free = key;
+            self.give_back(key);
             return Err(StoreError);
         }
         slot.name.push_str(topic);
@@ -193,17 +163,21 @@ impl Store for RamStore {
         slot.data.extend_from_slice(payload);
         // Properties are shorter than a packet, and that is less than 2^28 bytes.
         slot.props_len = props.len() as u32;
-        self.link_last(key, Stage::Queued);
+        self.lists.append(&mut self.slots, key, Stage::Queued);
         self.index_append(key, topic);
         Ok(key)
     }
 
     fn first(&self, stage: Stage) -> Option<Key> {
-        Some(self.stages[stage as usize].head).filter(|k| *k != NONE)
+        self.lists.first(stage)
+    }
+
+    fn last(&self, stage: Stage) -> Option<Key> {
+        self.lists.last(stage)
     }
 
     fn next(&self, key: Key) -> Option<Key> {
-        self.slot(key).map(|s| s.next).filter(|k| *k != NONE)
+        self.lists.next(&self.slots, key)
     }
 
     fn meta(&self, key: Key) -> Option<&Meta> {
@@ -222,30 +196,16 @@ impl Store for RamStore {
 
     fn advance(&mut self, key: Key, to: Stage) {
         if self.unlink(key).is_some() {
-            if to == Stage::Released {
-                self.drop_content(key);
-            }
-            self.link_last(key, to);
+            self.lists.append(&mut self.slots, key, to);
+            self.slots[key as usize].meta.stage = to;
         }
     }
 
-    fn requeue(&mut self) {
-        // Last first, so that each becomes the new head and the order stays.
-        while self.stages[Stage::Sent as usize].tail != NONE {
-            let key = self.stages[Stage::Sent as usize].tail;
-            self.unlink(key);
-            let head = self.stages[Stage::Queued as usize].head;
-            let slot = &mut self.slots[key as usize];
-            let bytes = slot.bytes();
-            (slot.meta.stage, slot.meta.pid, slot.prev, slot.next) = (Stage::Queued, 0, NONE, head);
-            match self.slots.get_mut(head as usize) {
-                Some(first) => first.prev = key,
-                None => self.stages[Stage::Queued as usize].tail = key,
-            }
-            let list = &mut self.stages[Stage::Queued as usize];
-            list.head = key;
-            list.len += 1;
-            list.bytes += bytes;
+    fn requeue(&mut self, key: Key) {
+        if self.unlink(key).is_some() {
+            self.lists.prepend(&mut self.slots, key, Stage::Queued);
+            let meta = &mut self.slots[key as usize].meta;
+            (meta.stage, meta.pid) = (Stage::Queued, 0);
             self.index_link_first(key);
         }
     }
@@ -255,24 +215,20 @@ impl Store for RamStore {
             return;
         }
         self.drop_content(key);
-        let keep = self.free_buffers < KEPT_BUFFERS;
-        let slot = &mut self.slots[key as usize];
-        if !keep {
+        if self.free_buffers >= KEPT_BUFFERS {
+            let slot = &mut self.slots[key as usize];
             (slot.name, slot.data) = Default::default();
         }
-        self.free_buffers += usize::from(slot.has_buffers());
-        slot.used = false;
-        slot.next = self.free;
-        self.free = key;
+        self.give_back(key);
         self.shrink_if_idle();
     }
 
     fn len(&self, stage: Stage) -> usize {
-        self.stages[stage as usize].len
+        self.lists.len(stage)
     }
 
     fn bytes(&self, stage: Stage) -> usize {
-        self.stages[stage as usize].bytes
+        self.lists.bytes(stage)
     }
 
     fn oldest_of(&self, topic: &str) -> Option<Key> {
@@ -367,10 +323,10 @@ impl RamStore {
         }
         let size = (index.buckets.len() * 2).max(16);
         *index = TopicIndex { buckets: alloc::vec![(NONE, NONE); size], used: 0 };
-        let mut key = self.stages[Stage::Queued as usize].head;
-        while key != NONE && key != newest {
+        let mut next = self.first(Stage::Queued);
+        while let Some(key) = next.filter(|k| *k != newest) {
             self.index_link_last(key);
-            key = self.slots[key as usize].next;
+            next = self.next(key);
         }
     }
 }

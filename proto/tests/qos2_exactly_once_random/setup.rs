@@ -3,8 +3,8 @@
 use everlink_proto::engine::WhenFull;
 use everlink_proto::mem::{Table, Text};
 use everlink_proto::session::{
-    Backoff, Config, FirstConnect, FlightSlot, Ladder, Memory, OutboundAlias, Owed, Queue,
-    ReceivedSlot, SubscriptionSlot,
+    Backoff, Config, EndedSlot, FirstConnect, FlightSlot, Ladder, Memory, OutboundAlias, Owed,
+    Queue, ReceivedSlot, SubscriptionSlot,
 };
 use everlink_proto::store::{FixedStore, MessageSlot, RamStore};
 use everlink_proto::time::Duration;
@@ -117,6 +117,7 @@ pub(crate) struct Arrays {
     flights: Vec<FlightSlot>,
     owed: Vec<Owed>,
     received: Vec<ReceivedSlot>,
+    ended: Vec<EndedSlot>,
     subs: [SubscriptionSlot; 8],
     filters: [u8; 128],
     inbound_aliases: Vec<Text>,
@@ -140,6 +141,7 @@ impl Arrays {
             flights: vec![FlightSlot::default(); window + rng.usize(1..5)],
             owed: vec![Owed::default(); rng.usize(4..9)],
             received: vec![ReceivedSlot::default(); received],
+            ended: vec![EndedSlot::default(); received],
             subs: Default::default(),
             filters: [0; 128],
             inbound_aliases: vec![Text::default(); usize::from(cfg.topic_alias_maximum)],
@@ -159,6 +161,7 @@ impl Arrays {
             flights: Table::fixed(&mut self.flights),
             owed: Table::fixed(&mut self.owed),
             received: Table::fixed(&mut self.received),
+            ended: Table::fixed(&mut self.ended),
             subs: Table::fixed(&mut self.subs),
             filters: Table::fixed(&mut self.filters),
             inbound_aliases: Table::fixed(&mut self.inbound_aliases),

@@ -27,6 +27,9 @@ impl Store for AnyStore<'_> {
     fn first(&self, stage: Stage) -> Option<Key> {
         either!(self, s => s.first(stage))
     }
+    fn last(&self, stage: Stage) -> Option<Key> {
+        either!(self, s => s.last(stage))
+    }
     fn next(&self, key: Key) -> Option<Key> {
         either!(self, s => s.next(key))
     }
@@ -42,8 +45,8 @@ impl Store for AnyStore<'_> {
     fn advance(&mut self, key: Key, to: Stage) {
         either!(self, s => s.advance(key, to));
     }
-    fn requeue(&mut self) {
-        either!(self, s => s.requeue());
+    fn requeue(&mut self, key: Key) {
+        either!(self, s => s.requeue(key));
     }
     fn remove(&mut self, key: Key) {
         either!(self, s => s.remove(key));

@@ -3,7 +3,8 @@
 use everlink_proto::engine::WhenFull;
 use everlink_proto::mem::{Table, Text};
 use everlink_proto::session::{
-    Config, FlightSlot, Memory, OutboundAlias, Owed, Queue, ReceivedSlot, Session, SubscriptionSlot,
+    Config, EndedSlot, FlightSlot, Memory, OutboundAlias, Owed, Queue, ReceivedSlot, Session,
+    SubscriptionSlot,
 };
 use everlink_proto::store::{FixedStore, MessageSlot};
 use everlink_proto::wire::Version;
@@ -19,6 +20,7 @@ struct Statics {
     flights: [FlightSlot; 5],
     owed: [Owed; 4],
     received: [ReceivedSlot; 4],
+    ended: [EndedSlot; 4],
     subs: [SubscriptionSlot; 2],
     filters: [u8; 32],
     inbound_aliases: [Text; 2],
@@ -35,6 +37,7 @@ impl Statics {
             flights: Default::default(),
             owed: Default::default(),
             received: Default::default(),
+            ended: Default::default(),
             subs: Default::default(),
             filters: [0; 32],
             inbound_aliases: Default::default(),
@@ -58,6 +61,7 @@ impl Statics {
             flights: Table::fixed(&mut self.flights),
             owed: Table::fixed(&mut self.owed),
             received: Table::fixed(&mut self.received),
+            ended: Table::fixed(&mut self.ended),
             subs: Table::fixed(&mut self.subs),
             filters: Table::fixed(&mut self.filters),
             inbound_aliases: Table::fixed(&mut self.inbound_aliases),

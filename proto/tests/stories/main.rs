@@ -5,6 +5,7 @@ mod support;
 mod aliases;
 mod authentication;
 mod backoff_bounds;
+mod broker_crash;
 mod clean_start_dance;
 mod close_and_reopen;
 mod duplicate_ids;
