@@ -95,3 +95,16 @@ fn a_challenge_nobody_expects_ends_the_connection() {
     s.expect_kind(PacketType::Disconnect);
     assert!(matches!(faults(&s)[0].cause, Cause::Protocol(_)));
 }
+
+/// The first authentication ends with CONNACK and with nothing else.
+#[test]
+fn success_before_connack_ends_the_attempt() {
+    let mut s = script(config(Version::V5));
+    s.inbox.auth = Some(("SCRAM".to_owned(), VecDeque::from([b"one".to_vec()])));
+    s.connect();
+    let list = [Property::AuthenticationMethod("SCRAM")];
+    s.reply(Auth { reason: ReasonCode::SUCCESS, props: Properties::from_list(&list) });
+    s.expect_end(millis(10));
+    let cause = Cause::Protocol(ReasonCode::NOT_AUTHORIZED);
+    assert_eq!(faults(&s), [Fault::new(Step::Handshake, cause)]);
+}

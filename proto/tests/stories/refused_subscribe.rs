@@ -15,6 +15,8 @@ fn with_its_reason_and_without_another_attempt() {
             s.expect_kind(PacketType::Subscribe);
             s.reply(SubAck { pid: pid(1), props: Default::default(), codes: &[*code] });
             assert_eq!(s.inbox.fate(tag), Some(Fate::Rejected(ReasonCode(*code))));
+            s.silence(millis(10));
+            assert_eq!(s.closes, [], "the connection is as good as before");
             s.reset();
             s.accept(false);
             s.silence(secs(10));
