@@ -24,6 +24,7 @@ mod lost_pubcomp;
 mod lost_pubrec;
 mod lost_pubrel;
 mod manual_ack_order;
+mod opening_takes_too_long;
 mod oversized_packet;
 mod partial_writes;
 mod paused_path_heals;

@@ -1,4 +1,4 @@
-//! The application asks for a new connection, or for a sign of life.
+//! A new connection: asked for by the application, as a sign of life is; how long it took is remembered.
 
 use everlink_proto::engine::{Cause, Engine as _};
 use everlink_proto::wire::Packet;
@@ -89,4 +89,22 @@ fn a_ping_that_is_not_answered_ends_a_dead_connection() {
         pair.run_until(secs(60), "the end", |p| !p.closes.is_empty());
         assert_eq!(pair.closes[0].0.since(start), secs(10));
     }
+}
+
+#[test]
+fn the_longest_outage_is_remembered() {
+    let mut pair = pair(config(VERSIONS[1]));
+    for (time, longest) in [(20, 20), (40, 40), (10, 40)] {
+        pair.net.listener(0).mode = Listen::Fail(Cause::Refused);
+        let now = pair.now();
+        pair.net.reset_client(now, 0);
+        pair.run_for(secs(time));
+        pair.net.listener(0).mode = Listen::Accept;
+        pair.run_until_up(secs(10));
+        // The next attempt may be a pause away.
+        let counted = pair.engine.stats().longest_outage;
+        assert!(counted >= secs(longest) && counted < secs(longest + 5), "{counted:?}");
+        pair.run_for(secs(60));
+    }
+    assert_eq!(pair.engine.stats().outages, 3);
 }
