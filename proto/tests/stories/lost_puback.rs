@@ -61,3 +61,24 @@ fn what_is_published_meanwhile_is_not_held_up() {
         assert_eq!(s.inbox.fate(tag), Some(OK));
     }
 }
+
+/// It is unknown which copy the acknowledgement was for, so its time says nothing.
+#[test]
+fn a_message_sent_twice_is_no_measure_of_the_round_trip() {
+    let mut s = connected(config(Version::V311));
+    s.publish("t", b"a", Q1);
+    s.expect(publish(Q1, 1, "a"));
+    ping_after(&mut s, secs(5));
+    ping_after(&mut s, secs(5));
+    s.expect(again(Q1, 1, "a"));
+    let before = s.engine.round_trip();
+    s.run_for(secs(3));
+    s.reply(puback(1));
+    assert_eq!(s.engine.round_trip(), before);
+    // One that is sent once only is.
+    s.publish("t", b"b", Q1);
+    s.expect(publish(Q1, 2, "b"));
+    s.run_for(secs(3));
+    s.reply(puback(2));
+    assert!(s.engine.round_trip() > before);
+}
