@@ -2,7 +2,9 @@
 
 use everlink_proto::engine::Cause;
 use everlink_proto::session::{Config, Queue};
-use everlink_proto::wire::{Disconnect, Packet, Properties, Property, ReasonCode, Version};
+use everlink_proto::wire::{
+    Disconnect, Packet, PacketType, Properties, Property, ReasonCode, Version,
+};
 
 use crate::support::*;
 
@@ -113,5 +115,22 @@ fn no_more_bytes_than_the_queue_may_have() {
         s.silence(millis(10));
         s.reply(puback(1));
         s.expect(publish(Q1, 4, &payload));
+    }
+}
+
+/// A 3.1.1 broker cannot say how many it takes; mosquitto takes twenty at QoS 2, and drops the rest.
+#[test]
+fn no_more_than_twenty_at_qos_2_where_the_broker_cannot_say() {
+    for (version, qos, most) in
+        [(Version::V311, Q2, 20), (Version::V311, Q1, 50), (Version::V5, Q2, 50)]
+    {
+        let mut s = connected(Config { window: 50, ..config(version) });
+        for _ in 0..60 {
+            s.publish("t", b"x", qos);
+        }
+        for _ in 0..most {
+            s.expect_kind(PacketType::Publish);
+        }
+        s.silence(millis(10));
     }
 }
