@@ -47,7 +47,7 @@ impl Target {
     pub(crate) fn of(args: &ConnectionArgs) -> Result<Self, Failure> {
         let Some(url) = &args.url else {
             let endpoint = Endpoint::new(&args.host, args.port)
-                .map_err(|e| Failure::usage(format!("-h: {e}")))?;
+                .map_err(|e| Failure::usage(format!("-h: {e}{}", hint(&args.host))))?;
             return Ok(Self { endpoint, user: None, password: None, topic: None });
         };
         let url: Url = url.parse().map_err(|e| Failure::usage(format!("-L: {e}")))?;
@@ -72,6 +72,15 @@ impl Target {
             return Err(Failure::usage("MQTT 3.1.1 has a password only with a user name (-u)"));
         }
         Ok(Credentials { username, password: password.map(|p| p.0) })
+    }
+}
+
+/// For those who write `-h host:1883`.
+fn hint(host: &str) -> &'static str {
+    match host.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => " (the port is given with -p)",
+        _ if host.contains("://") => " (a URL is given with -L)",
+        _ => "",
     }
 }
 
@@ -200,6 +209,7 @@ fn builder(
             return Err(Failure::usage("-x: MQTT 3.1.1 has no session expiry"));
         }
     }
+    check_lengths(args, target)?;
     let first = args.first_connect.unwrap_or(match wish.patient {
         true => FirstConnect::Forever,
         false => FirstConnect::Fail,
@@ -222,6 +232,25 @@ fn builder(
     }
     builder = connect_properties(builder, args)?;
     session(builder, args, target, wish)
+}
+
+/// What no CONNECT can hold, by the flag it came with.
+fn check_lengths(args: &ConnectionArgs, target: &Target) -> Result<(), Failure> {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let secret = |secret: &Option<Secret>| secret.as_ref().map_or(0, |s| s.0.len());
+    for (flag, length) in [
+        ("-i", text(&args.id)),
+        ("-u", text(&args.username)),
+        ("-P", secret(&args.password)),
+        ("-L: the user", text(&target.user)),
+        ("-L: the password", secret(&target.password)),
+        ("--will-payload", args.will_payload.as_ref().map_or(0, |p| p.len())),
+    ] {
+        if length > usize::from(u16::MAX) {
+            return Err(Failure::usage(format!("{flag} is longer than 65535 bytes")));
+        }
+    }
+    Ok(())
 }
 
 /// How the session begins, how long the broker keeps it, and how it ends.

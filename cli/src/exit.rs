@@ -32,7 +32,8 @@ pub(crate) const CODES: &str = "Exit codes:
   0  all delivered, or as much received as was asked for
   1  usage: a flag or file is wrong
   2  refused by the broker: the connection, a message or a subscription
-  3  not all delivered or received in time, or the broker could not be reached";
+  3  not all delivered or received in time, the broker could not be reached, or standard output
+     is full";
 
 /// Why the command fails: an exit code and one line.
 #[derive(Debug)]

@@ -6,12 +6,18 @@ use std::io::{self, Write};
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     closed: bool,
+    failure: Option<String>,
 }
 
 impl Output {
     /// An output that takes nothing any more.
     pub(crate) fn stuck() -> Self {
-        Self { closed: true }
+        Self { closed: true, failure: None }
+    }
+
+    /// Why nothing more can be written, if it is not that the reader has seen enough.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// Writes all of `bytes` and flushes, off the connection's thread; gives the emptied buffer back.
@@ -30,7 +36,12 @@ impl Output {
             Ok(bytes)
         });
         let result = written.await.unwrap_or_else(|e| Err(io::Error::other(e)));
-        self.closed = result.is_err();
+        if let Err(error) = &result {
+            self.closed = true;
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.failure = Some(format!("standard output: {error}"));
+            }
+        }
         result
     }
 }

@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 
 use common::{Running, everlink, run, run_with_input};
 
@@ -60,12 +62,52 @@ fn wrong_flags() {
         ("sub -t a -v --json", "cannot be used with"),
         ("sub -t a -V 311 --no-local", "no subscription options"),
         ("sub -t $share/g/a --no-local", "shared subscription"),
-        ("fish", "unrecognized subcommand 'fish'"),
+        ("fish", "unrecognized subcommand 'fish' (--help shows the commands)"),
+        ("publ -t a", "perhaps pub?"),
+        ("pub -t a -m b --topci c", "perhaps --topic?"),
+        ("pub -t a -m b -p -1", "--port <PORT>': a whole number from 1 to 65535 is wanted"),
+        ("pub -t a -m b -k -1", "a whole number from 0 to 65535 is wanted"),
+        ("pub -t a -m b -k 1.5", "a whole number from 0 to 65535 is wanted"),
+        ("pub -t a -m b -q -1", "QoS is 0, 1 or 2"),
+        ("pub -t a -m b --drain -1", "number of seconds"),
+        ("pub -t a -m b --repeat -1", "a whole number from 1 to"),
+        ("pub -t a -m b -h a:1883", "(the port is given with -p)"),
+        ("pub -t a -m b -h mqtt://a", "(a URL is given with -L)"),
+        ("sub -t a -C -1", "a whole number from 1 to"),
+        ("sub -t a -W -1", "number of seconds"),
     ] {
         let ran = run(line.split(' '));
         assert_eq!(ran.code, Some(1), "{line}: {ran:?}");
         ran.fails(1, words);
     }
+}
+
+#[test]
+fn what_is_no_text() {
+    let junk = OsStr::from_bytes(b"a\xff");
+    let text = |s: &'static str| OsStr::new(s);
+    for args in [
+        [text("pub"), text("-t"), junk, text("-m"), text("b")],
+        [text("sub"), text("-t"), text("a"), text("-i"), junk],
+    ] {
+        run(args).fails(1, "is not text in UTF-8");
+    }
+    let args = ["pub", "-m", "-t", "a", "-i"].map(text);
+    run([args[0], args[1], junk, args[2], args[3], args[4], OsStr::from_bytes(b"b\xff")])
+        .fails(1, "\"b\u{fffd}\" is not text");
+}
+
+#[test]
+fn what_no_packet_can_hold() {
+    let long = "x".repeat(65_536);
+    for (flag, words) in [
+        ("-i", "-i is longer than 65535 bytes"),
+        ("-u", "-u is longer than 65535 bytes"),
+        ("--will-payload", "--will-payload is longer than 65535 bytes"),
+    ] {
+        run(["pub", "-t", "a", "-m", "b", "--will-topic", "w", flag, &long]).fails(1, words);
+    }
+    run(["pub", "-m", "b", "-t", &long]).fails(1, "longer than 65535 bytes");
 }
 
 #[test]
@@ -89,7 +131,12 @@ fn nobody_there() {
     fails(&format!("pub -h 127.0.0.1 -p {port} -t a -m b"), 3, "connection refused");
     fails(&format!("sub -p {port} -h 127.0.0.1 -t a --first-connect fail"), 3, "refused");
     let line = format!("pub -h 127.0.0.1 -p {port} -t a -m b --first-connect retry:2");
-    fails(&line, 3, &format!("127.0.0.1:{port}: tcp: connection refused"));
+    let ran = run(line.split(' '));
+    let wanted = format!(
+        "everlink: cannot connect (tcp: connection refused), trying again\n\
+         everlink: 127.0.0.1:{port}: tcp: connection refused\n"
+    );
+    assert_eq!((ran.code, ran.stderr), (Some(3), wanted));
     fails("pub -h everlink.invalid -t a -m b", 3, "host name not found");
 }
 

@@ -4,6 +4,8 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::mosquitto::Mosquitto;
@@ -117,23 +119,38 @@ fn the_policies_of_a_full_queue() {
     }
 }
 
+/// While nothing can be sent, no more is read than the queue, a few chunks and the pipe can hold.
 #[test]
 fn a_full_queue_makes_the_input_wait() {
+    const LINES: usize = 20_000;
     let mut broker = Mosquitto::start();
     broker.kill();
     let line = "pub BROKER -t a -q 1 -l --queue-messages 10 --json";
-    let mut command = everlink(words(line, &broker));
-    let input: String = (1..=5000).map(|n| format!("{n}\n")).collect();
-    let mut running = Running::start(&mut command);
+    let mut running = Running::start(&mut everlink(words(line, &broker)));
     let mut stdin = running.stdin.take().expect("piped");
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-    wait_until("it tries", || running.count() >= 2);
+    let written = Arc::new(AtomicUsize::new(0));
+    let writer = std::thread::spawn({
+        let written = written.clone();
+        move || {
+            for n in 1..=LINES {
+                stdin.write_all(format!("{n:99}\n").as_bytes()).expect("it is read in the end");
+                written.store(n, Ordering::Relaxed);
+            }
+        }
+    });
+    let mut before = 0;
+    wait_until("the writer is stuck", || {
+        std::thread::sleep(Duration::from_millis(200)); // that is what being stuck means
+        let now = written.load(Ordering::Relaxed);
+        now > 10 && std::mem::replace(&mut before, now) == now
+    });
+    assert!(before < 6000, "{before} lines of {LINES} were read");
     broker.restart();
     let ran = running.end();
-    writer.join().expect("no panic").expect("all was read");
+    writer.join().expect("all was read");
     assert_eq!(ran.code, Some(0), "{:?}", ran.stderr);
     let numbers: Vec<u64> = ran.json().iter().filter_map(|l| l["n"].as_u64()).collect();
-    assert_eq!(numbers, (1..=5000).collect::<Vec<u64>>());
+    assert_eq!(numbers, (1..=LINES as u64).collect::<Vec<u64>>());
 }
 
 #[test]
@@ -165,6 +182,33 @@ fn nobody_reads_the_report() {
     assert_eq!(common::wait(&mut child).code(), Some(0));
     wait_until("all arrive", || sub.count() >= 3000);
     assert_eq!(sub.count(), 3000);
+}
+
+/// Messages are delivered, but who reads the report must not take a part of it for the whole.
+#[test]
+fn a_report_that_cannot_be_written() {
+    let broker = Mosquitto::start();
+    let mut command = everlink(words("pub BROKER -t a -q 1 -m x --json", &broker));
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full disk");
+    let child = command.stdout(full).stderr(std::process::Stdio::piped()).spawn();
+    let output = child.expect("the command starts").wait_with_output().expect("its end");
+    assert_eq!(output.status.code(), Some(3));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(error, "everlink: standard output: No space left on device (os error 28)\n");
+}
+
+/// Whoever waits for one message is told why nothing happens.
+#[test]
+fn an_outage_is_told() {
+    let mut broker = Mosquitto::start();
+    broker.kill();
+    let line = "pub BROKER -t a -q 1 -m x --first-connect forever";
+    let running = Running::start(&mut everlink(words(line, &broker)));
+    wait_until("it says so", || running.errors().contains("cannot connect (tcp:"));
+    broker.restart();
+    let ran = running.end();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("connected after"), "{ran:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) struct ConnectionArgs {
 
     /// Its port
     #[arg(short, long, value_name = "PORT", default_value_t = 1883, help_heading = BROKER,
-        value_parser = clap::value_parser!(u16).range(1..))]
+        allow_negative_numbers = true, value_parser = values::whole(1..=u16::MAX))]
     pub(crate) port: u16,
 
     /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC
@@ -92,15 +92,18 @@ pub(crate) struct ConnectionArgs {
     pub(crate) will_retain: bool,
 
     /// Keep-alive in seconds; 0 switches it off
-    #[arg(short, long, value_name = "SECS", default_value_t = 60, help_heading = PATIENCE)]
+    #[arg(short, long, value_name = "SECS", default_value_t = 60, help_heading = PATIENCE,
+        allow_negative_numbers = true, value_parser = values::whole(0..=u16::MAX))]
     pub(crate) keepalive: u16,
 
     /// Longest pause between pings, if shorter than a quarter of the keep-alive
-    #[arg(long, value_name = "SECS", help_heading = PATIENCE, value_parser = values::some_seconds)]
+    #[arg(long, value_name = "SECS", allow_negative_numbers = true, help_heading = PATIENCE,
+        value_parser = values::some_seconds)]
     pub(crate) ping_interval: Option<Duration>,
 
     /// Longest wait for any reply before the connection counts as lost
-    #[arg(long, value_name = "SECS", default_value = "10", help_heading = PATIENCE, value_parser = values::some_seconds)]
+    #[arg(long, value_name = "SECS", default_value = "10", allow_negative_numbers = true, help_heading = PATIENCE,
+        value_parser = values::some_seconds)]
     pub(crate) response_time: Duration,
 
     /// Judge silence by measured round trips, between 1 s and --response-time

@@ -33,7 +33,8 @@ pub(crate) struct PubArgs {
     pub(crate) source: Source,
 
     /// Quality of service: 0, 1 or 2
-    #[arg(short, long, value_name = "QOS", default_value = "0", help_heading = MESSAGE, value_parser = values::qos)]
+    #[arg(short, long, value_name = "QOS", default_value = "0", allow_negative_numbers = true, help_heading = MESSAGE,
+        value_parser = values::qos)]
     pub(crate) qos: QoS,
 
     /// The broker is to retain the message
@@ -42,39 +43,43 @@ pub(crate) struct PubArgs {
 
     /// Publish N times
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "lines", help_heading = MESSAGE,
-        value_parser = clap::value_parser!(u64).range(1..))]
+        allow_negative_numbers = true, value_parser = values::whole(1..=u64::MAX))]
     pub(crate) repeat: u64,
 
     /// Pause between these
-    #[arg(long, value_name = "SECS", default_value = "0", help_heading = MESSAGE, value_parser = values::seconds)]
+    #[arg(long, value_name = "SECS", default_value = "0", allow_negative_numbers = true, help_heading = MESSAGE,
+        value_parser = values::seconds)]
     pub(crate) repeat_delay: Duration,
 
     /// The message is of no use after so long: then it expires, here or at the broker
-    #[arg(long, value_name = "SECS", help_heading = MESSAGE, value_parser = values::some_seconds)]
+    #[arg(long, value_name = "SECS", allow_negative_numbers = true, help_heading = MESSAGE,
+        value_parser = values::some_seconds)]
     pub(crate) expiry: Option<Duration>,
 
     /// Most messages to hold while they cannot be sent
     #[arg(long, value_name = "N", default_value_t = 1000, help_heading = QUEUE,
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+        allow_negative_numbers = true, value_parser = values::whole(1..=usize::MAX))]
     pub(crate) queue_messages: usize,
 
     /// Most bytes to hold [default: 16 MiB, or what one message needs]
     #[arg(long, value_name = "N", help_heading = QUEUE,
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+        allow_negative_numbers = true, value_parser = values::whole(1..=usize::MAX))]
     pub(crate) queue_bytes: Option<usize>,
 
     /// What a full queue does: wait (read no further input), reject (drop the new message and say
     /// so), drop-oldest, drop-newest, latest (of each topic)
-    #[arg(long, value_name = "POLICY", default_value = "wait", help_heading = QUEUE, value_parser = values::when_full)]
+    #[arg(long, value_name = "POLICY", default_value = "wait", help_heading = QUEUE,
+        value_parser = values::when_full)]
     pub(crate) when_full: WhenFull,
 
     /// Most messages under way at a time
     #[arg(short = 'M', long, value_name = "N", default_value_t = 100, help_heading = QUEUE,
-        value_parser = clap::value_parser!(u16).range(1..))]
+        allow_negative_numbers = true, value_parser = values::whole(1..=u16::MAX))]
     pub(crate) window: u16,
 
     /// Longest wait at the end for what is still under way [default: no limit; after a signal 10 s]
-    #[arg(long, value_name = "SECS", help_heading = QUEUE, value_parser = values::seconds)]
+    #[arg(long, value_name = "SECS", allow_negative_numbers = true, help_heading = QUEUE,
+        value_parser = values::seconds)]
     pub(crate) drain: Option<Duration>,
 
     #[command(flatten)]

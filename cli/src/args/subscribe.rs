@@ -34,7 +34,8 @@ pub(crate) struct SubArgs {
     pub(crate) unsubscribe: Vec<String>,
 
     /// Highest quality of service: 0, 1 or 2
-    #[arg(short, long, value_name = "QOS", default_value = "0", help_heading = WHAT, value_parser = values::qos)]
+    #[arg(short, long, value_name = "QOS", default_value = "0", allow_negative_numbers = true, help_heading = WHAT,
+        value_parser = values::qos)]
     pub(crate) qos: QoS,
 
     /// Print no retained messages
@@ -46,11 +47,13 @@ pub(crate) struct SubArgs {
     pub(crate) retained_only: bool,
 
     /// End after so many messages
-    #[arg(short = 'C', value_name = "COUNT", help_heading = WHAT, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'C', value_name = "COUNT", allow_negative_numbers = true, help_heading = WHAT,
+        value_parser = values::whole(1..=u64::MAX))]
     pub(crate) count: Option<u64>,
 
     /// End after so many seconds, counted from the start
-    #[arg(short = 'W', value_name = "SECS", help_heading = WHAT, value_parser = values::some_seconds)]
+    #[arg(short = 'W', value_name = "SECS", allow_negative_numbers = true, help_heading = WHAT,
+        value_parser = values::some_seconds)]
     pub(crate) wait: Option<Duration>,
 
     /// End as soon as the broker has granted all subscriptions

@@ -60,10 +60,11 @@ pub(crate) async fn run(args: PubArgs) -> Result<Exit, Failure> {
     if end.interrupted && args.source.lines && !args.connection.quiet {
         say(format_args!("interrupted: the input behind line {} was not read", end.lines));
     }
-    match end.failure.or(broken) {
-        Some(failure) => Err(failure),
-        None => end.summary.verdict(client.last_rejection()),
+    if let Some(failure) = end.failure.or(broken) {
+        return Err(failure);
     }
+    let exit = end.summary.verdict(client.last_rejection())?;
+    output.failure().map_or(Ok(exit), |why| Err(Failure::not_done(why)))
 }
 
 fn topic(args: &PubArgs, target: &Target) -> Result<String, Failure> {
@@ -109,7 +110,7 @@ fn report(args: &PubArgs, connection: &Connection) -> (Option<mpsc::Sender<Known
         let reporter = Reporter::new(known, Changes::of(client));
         return (Some(sender), Report::Json(tokio::spawn(reporter.run())));
     }
-    let talkative = args.source.lines && !args.connection.quiet;
+    let talkative = !args.connection.quiet;
     (None, Report::Words(talkative.then(|| Narration::of(client, *gives_up))))
 }
 

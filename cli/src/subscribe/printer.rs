@@ -91,11 +91,11 @@ impl Printer {
         if !buffer.is_empty() {
             match output.write(buffer).await {
                 Ok(buffer) => self.buffer = buffer,
-                // The reader has seen enough.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                    return Ok(Done::Yes);
-                }
-                Err(error) => return Err(Failure::not_done(format!("standard output: {error}"))),
+                Err(_) => match output.failure() {
+                    Some(why) => return Err(Failure::not_done(why)),
+                    // The reader has seen enough.
+                    None => return Ok(Done::Yes),
+                },
             }
         }
         for message in &mut messages[..taken] {
