@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use everlink::{Cause, Fault, Step};
 use everlink_link::{Link, Pipe, Progress};
+use everlink_proto::engine::Depth;
 use everlink_proto::time::Instant as EngineInstant;
 use everlink_proto::wire::frame_len;
 use everlink_sim::check::Checker;
@@ -44,6 +45,8 @@ struct Shared {
     /// When each attempt to open was made.
     attempts: Vec<Instant>,
     redirects: Vec<(String, bool)>,
+    /// How deep the link was cut.
+    cycles: Vec<Depth>,
     connections: u64,
     /// Of the jitter.
     seed: u64,
@@ -77,6 +80,7 @@ pub fn link() -> (MemoryLink, Path, Listener) {
     let shared = Shared {
         attempts: Vec::new(),
         redirects: Vec::new(),
+        cycles: Vec::new(),
         connections: 0,
         seed: 0,
         check: Checker::new(),
@@ -170,6 +174,11 @@ impl Path {
     pub fn redirects(&self) -> Vec<(String, bool)> {
         self.shared().redirects.clone()
     }
+
+    /// How deep the link was cut so far.
+    pub fn cycles(&self) -> Vec<Depth> {
+        self.shared().cycles.clone()
+    }
 }
 
 impl Link for MemoryLink {
@@ -198,6 +207,10 @@ impl Link for MemoryLink {
         tokio::spawn(relay(near, far, (number, seed), settings));
         let _ = self.dial.send(server);
         Ok(MemoryPipe { io: client, path: self.path.clone(), partial: Vec::new() })
+    }
+
+    async fn cycle(&mut self, depth: Depth) {
+        self.path.shared().cycles.push(depth);
     }
 
     fn redirect(&mut self, server: &str, permanent: bool) -> bool {

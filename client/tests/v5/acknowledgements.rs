@@ -6,6 +6,7 @@ use super::*;
 async fn words_of_the_broker_reach_whom_they_concern() {
     let mut lab = Lab::new(|b| b);
     let (mut peer, _) = lab.up(false, &[]).await;
+    assert_eq!(lab.client.last_rejection(), None);
     let list = [Property::ReasonString("because"), Property::UserProperty("a", "1")];
     let words = Properties::from_list(&list);
     for (qos, kind, reason) in [
@@ -25,6 +26,10 @@ async fn words_of_the_broker_reach_whom_they_concern() {
         assert_eq!((ack.reason, ack.reason_string()), (reason, Some("because")));
         assert_eq!(user(ack.user_properties()), [("a", "1")]);
     }
+    let rejection = lab.client.last_rejection().expect("the last one");
+    assert_eq!(rejection.reason, ReasonCode::PAYLOAD_FORMAT_INVALID);
+    assert_eq!(rejection.reason_string(), Some("because"));
+
     let delivery = lab.client.publish("t", "x").qos(QoS::ExactlyOnce).send().unwrap();
     let pid = peer.expect(PacketType::Publish).await.pid();
     peer.ack(AckKind::PubRec, pid).await;
