@@ -172,8 +172,16 @@ async fn what_the_broker_does_not_offer_is_refused_here() {
 
 #[tokio::test(start_paused = true)]
 async fn the_session_ends_when_it_was_asked_to() {
-    for (expiry, told) in [(None, None), (Some(0), Some(0)), (Some(900), Some(900))] {
-        let (client, driver, _path, mut listener) = over_memory(Version::V5, |b| b);
+    for (session, expiry, told) in [
+        (100, None, None),
+        (100, Some(0), Some(0)),
+        (100, Some(900), Some(900)),
+        // [MQTT-3.14.2-2] what was to end with the connection cannot be prolonged.
+        (0, Some(900), None),
+    ] {
+        let session = Duration::from_secs(session);
+        let (client, driver, _path, mut listener) =
+            over_memory(Version::V5, |b| b.session_expiry(session));
         let running = spawn(driver);
         let mut peer = Peer::new(listener.accept().await, Version::V5);
         peer.accept(false, &[]).await;
