@@ -88,3 +88,21 @@ async fn options_of_a_subscription() {
         assert_eq!(subscribe.props.subscription_ids().count(), 1);
     }
 }
+
+/// One subscription serves all streams on a filter: a modest one must not take from another.
+#[tokio::test(start_paused = true)]
+async fn streams_on_one_filter_share_the_highest_qos() {
+    let mut lab = Lab::new(|b| b);
+    let (mut peer, _) = lab.up(false, &[]).await;
+    let mut streams = Vec::new();
+    for (asked, said) in [
+        (QoS::AtLeastOnce, QoS::AtLeastOnce),
+        (QoS::ExactlyOnce, QoS::ExactlyOnce),
+        (QoS::AtMostOnce, QoS::ExactlyOnce),
+    ] {
+        streams.push(lab.client.subscribe("a", asked).open().unwrap());
+        let got = peer.grant(2).await;
+        let Packet::Subscribe(subscribe) = got.packet() else { unreachable!() };
+        assert_eq!(subscribe.filters.iter().next().unwrap().1.qos, said, "{asked:?}");
+    }
+}
