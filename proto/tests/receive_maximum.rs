@@ -88,13 +88,86 @@ fn a_full_table_is_announced() {
     s.reset();
     let connect = s.accept(true);
     assert_eq!(receive_maximum(&connect), Some(1));
-    // What is more than can be kept ends the connection, with the reason.
+    // What is more than can be kept is left, and ends the connection when all else is done.
     for pid in [3, 4] {
         s.reply(publish(pid));
     }
     s.expect(ack(AckKind::PubRec, 3));
+    for pid in 1..=3 {
+        s.silence(Duration::from_millis(10));
+        s.reply(ack(AckKind::PubRel, pid));
+        s.expect(ack(AckKind::PubComp, pid));
+    }
     let disconnect = s.expect_kind(PacketType::Disconnect);
     assert_eq!(disconnect[2], ReasonCode::RECEIVE_MAXIMUM_EXCEEDED.0);
+}
+
+/// mosquitto 2.0 sends a backlog of any size to a session that was resumed. Each connection takes what
+/// there is room for; the rest comes again on the next one, in its order.
+#[test]
+fn a_backlog_larger_than_the_table() {
+    const BACKLOG: u16 = 10;
+    for version in [Version::V311, Version::V5] {
+        let cfg = Config { version, receive_maximum: 100, ..config() };
+        let mut received = [Default::default(); 3];
+        let memory = Memory { received: Table::fixed(&mut received), ..Memory::growing(&cfg) };
+        let mut s = Script::new(version, Session::new(cfg, RamStore::new(), memory));
+        let mut first = 1;
+        while first <= BACKLOG {
+            s.accept(first > 1);
+            let taken = first..=BACKLOG.min(first + 2);
+            for pid in first..=BACKLOG {
+                s.reply(publish(pid));
+                if taken.contains(&pid) {
+                    s.expect(ack(AckKind::PubRec, pid));
+                }
+            }
+            // It came after what was left.
+            s.reply(Publish { qos: QoS::AtLeastOnce, ..publish(BACKLOG + 1) });
+            if taken.contains(&BACKLOG) {
+                s.expect(ack(AckKind::PubAck, BACKLOG + 1));
+            }
+            s.silence(Duration::from_millis(10));
+            for pid in taken.clone() {
+                s.reply(ack(AckKind::PubRel, pid));
+                s.expect(ack(AckKind::PubComp, pid));
+            }
+            if version == Version::V5 && !taken.contains(&BACKLOG) {
+                s.expect_kind(PacketType::Disconnect);
+            }
+            first = taken.end() + 1;
+        }
+        assert_eq!(s.servers[0].connections, 4);
+        s.silence(Duration::from_secs(1));
+    }
+}
+
+/// With the table full of exchanges of the last connection, the PUBRELs that end them may lie behind
+/// a message for which there is no room.
+#[test]
+fn room_is_made_behind_a_message_that_finds_none() {
+    let cfg = config();
+    let mut received = [Default::default(); 3];
+    let memory = Memory { received: Table::fixed(&mut received), ..Memory::growing(&cfg) };
+    let mut s = Script::new(Version::V5, Session::new(cfg, RamStore::new(), memory));
+    s.accept(false);
+    for pid in 2..=4 {
+        s.reply(publish(pid));
+        s.expect(ack(AckKind::PubRec, pid));
+    }
+    s.reset();
+    let early = Publish { qos: QoS::AtLeastOnce, dup: true, ..publish(1) };
+    s.accept(true);
+    s.reply(early);
+    for pid in 2..=4 {
+        s.reply(ack(AckKind::PubRel, pid));
+        s.expect(ack(AckKind::PubComp, pid));
+    }
+    s.expect_kind(PacketType::Disconnect);
+    s.accept(true);
+    s.reply(early);
+    s.expect(ack(AckKind::PubAck, 1));
+    s.silence(Duration::from_secs(1));
 }
 
 fn receive_maximum(connect: &[u8]) -> Option<u16> {

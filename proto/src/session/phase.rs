@@ -274,6 +274,11 @@ impl<S: Store> Session<'_, S> {
         if self.phase == Phase::Up && self.overdue_at(due).is_some_and(|at| now >= at) {
             self.acknowledgement_overdue(now);
         }
+        // Once the last PUBCOMP is written, the rest is for the next connection.
+        let answered = self.owed.is_empty() && self.live.is_drained();
+        if answered && self.received.is_to_catch_up() {
+            self.violation(now, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
+        }
     }
 
     /// When the acknowledgement awaited since `due` is overdue; never while we do not read.

@@ -55,12 +55,22 @@ pub(super) struct Received<'m> {
     waiting: [usize; 2],
     /// Since when the PUBREL of the oldest entry is awaited, if any is, and its `carried`.
     oldest: Option<(Instant, u8)>,
+    /// There was no room for a message; it and all after it are left for the next connection.
+    behind: bool,
 }
 
 impl<'m> Received<'m> {
     pub(super) fn new(entries: Table<'m, Entry>, ended: Table<'m, Ended>) -> Self {
         let ended = Ring::new(ended);
-        Self { entries, ended, last_pid: 0, rising: 0, waiting: [0; 2], oldest: None }
+        Self {
+            entries,
+            ended,
+            last_pid: 0,
+            rising: 0,
+            waiting: [0; 2],
+            oldest: None,
+            behind: false,
+        }
     }
 
     /// The Receive Maximum to announce. Exchanges of an earlier connection take room too, but the
@@ -189,7 +199,7 @@ impl<'m> Received<'m> {
             self.ended.pop();
         }
         self.ended.iter_mut().for_each(|e| e.carried = true);
-        (self.waiting[0], self.oldest) = (0, None);
+        (self.waiting[0], self.oldest, self.behind) = (0, None, false);
     }
 
     /// The broker knows nothing of these exchanges any more.
@@ -209,7 +219,27 @@ impl<'m> Received<'m> {
             // The broker sends new messages, so it must have forgotten this one.
             self.forget(at);
         }
-        self.entries.len() >= limit || self.waiting[0] + self.waiting[1] >= usual
+        self.entries.len() >= limit || self.is_exceeded(usual)
+    }
+
+    /// Whether as many messages as `usual` are unanswered.
+    pub(super) fn is_exceeded(&self, usual: usize) -> bool {
+        self.waiting[0] + self.waiting[1] >= usual
+    }
+
+    /// Takes no further message of this connection: the broker sends them again on the next one, so
+    /// nothing is lost, and nothing overtakes what was left.
+    pub(super) fn fall_behind(&mut self) {
+        self.behind = true;
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Messages were left, and the broker has ended all exchanges that make room for them.
+    pub(super) fn is_to_catch_up(&self) -> bool {
+        self.behind && self.oldest.is_none()
     }
 
     /// Whether some message waits for the application's acknowledgement.
