@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,9 +39,7 @@ impl Broker {
     /// When mosquitto is missing or does not start.
     pub fn with_config(lines: &str) -> Self {
         let dir = TempDir::new();
-        let probe = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
-        let port = probe.local_addr().expect("bound").port();
-        drop(probe);
+        let port = free_port();
         let config = format!(
             "listener {port} 127.0.0.1
 allow_anonymous true
@@ -155,4 +154,31 @@ log_type all
     fn running(&self) -> &Process {
         self.process.as_ref().expect("the broker runs")
     }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("the broker's last words:\n{}", last.join("\n"));
+        }
+    }
+}
+
+/// A port that stays free while the broker does not run: below those that the system gives to
+/// connections, of which the emulator makes many.
+fn free_port() -> u16 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..200 {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Tests are processes of their own with numbers close to each other.
+        let port = 11_000 + (std::process::id() * 53 + count * 17) % 21_000;
+        let port = u16::try_from(port).expect("below 32 000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port on loopback");
 }

@@ -1,7 +1,7 @@
 //! Tests of firmware on the emulated board, seen from the host.
 //!
 //! A test builds a program of `firmware/mps2` ([`Firmware`]), starts it in QEMU ([`Board`]), gives it
-//! a peer on loopback ([`Broker`], [`EchoServer`]), and then reads its log, sends it
+//! a peer on loopback ([`Broker`], [`EchoServer`], [`Ledger`]), and then reads its log, sends it
 //! commands, breaks its cable ([`Wire`]) or kills it.
 //!
 //! What is missing on the machine fails the test and says how to install it; nothing is skipped.
@@ -16,6 +16,7 @@ mod dns;
 mod echo;
 mod firmware;
 mod log;
+mod peers;
 mod process;
 mod wire;
 
@@ -25,4 +26,5 @@ pub use dir::TempDir;
 pub use echo::EchoServer;
 pub use firmware::Firmware;
 pub use log::Line;
+pub use peers::{Ledger, publish};
 pub use wire::Wire;

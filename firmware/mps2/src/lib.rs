@@ -12,6 +12,7 @@
 #![no_std]
 
 pub mod args;
+pub mod client;
 pub mod clock;
 pub mod console;
 pub mod counters;

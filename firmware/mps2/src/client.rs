@@ -1,0 +1,134 @@
+//! An MQTT client in static memory, over the board's network.
+
+use core::fmt::{self, Write};
+use core::time::Duration;
+
+use embassy_executor::Spawner;
+use embassy_net::Stack;
+use embassy_sync::blocking_mutex::raw::{CriticalSectionRawMutex, NoopRawMutex};
+use embassy_sync::signal::Signal;
+use everlink::embedded::{self, Config, Connect, Driver, Hub, Memory};
+use everlink::{Version, WhenFull};
+use everlink_link::embedded::tcp::{Endpoint, TcpCell, TcpLink};
+use static_cell::StaticCell;
+
+use crate::args::Args;
+use crate::log;
+
+/// A handle to the board's client.
+pub type Client = embedded::Client<'static, NoopRawMutex>;
+
+/// One TCP segment each way is what a small board can spare.
+const TCP_BUFFER: usize = 1460;
+/// Largest packet to receive, and room for packets to send.
+const PACKET_BUFFER: usize = 512;
+
+/// 16 messages of 2 KiB together on their way out, as many received ones, 4 subscriptions.
+type BoardMemory = Memory<16, 2048, 16, 2048, 4>;
+
+/// Tells the driver to open a client that was closed.
+static OPEN: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+
+/// Starts a client, which connects as soon as the network is up, and for ever.
+///
+/// Arguments: `host` (default 10.0.2.2, which is the host) and `port` of the broker, `version` (5, or
+/// 311), `id` (Client Identifier), `clean=0` (takes up an old session at power-up too), `keep-alive` in
+/// seconds (60), `response-ms` (10000), `seed` of the pauses between attempts.
+///
+/// # Panics
+/// When it has been called before.
+pub fn start(spawner: Spawner, args: Args, stack: Stack<'static>) -> Client {
+    static MEMORY: StaticCell<BoardMemory> = StaticCell::new();
+    static HUB: StaticCell<Hub<'static, NoopRawMutex>> = StaticCell::new();
+    static CELL: StaticCell<TcpCell<'static>> = StaticCell::new();
+    static TCP: StaticCell<[[u8; TCP_BUFFER]; 2]> = StaticCell::new();
+    static PACKETS: StaticCell<[[u8; PACKET_BUFFER]; 2]> = StaticCell::new();
+    static ENDPOINTS: StaticCell<[Endpoint<'static>; 1]> = StaticCell::new();
+
+    let version = match args.parsed("version", 5u16) {
+        311 => Version::V311,
+        _ => Version::V5,
+    };
+    let mut config = Config { version, ..Config::unattended(args.parsed("seed", 1)) };
+    config.queue.when_full = WhenFull::Wait;
+    config.clean_start = args.parsed("clean", 1u8) != 0;
+    config.keep_alive = args.parsed("keep-alive", 60);
+    config.response_time = Duration::from_millis(args.parsed("response-ms", 10_000));
+    let connect = Connect::new(args.text("id").unwrap_or("mps2"));
+    let hub = HUB.init(Hub::new(MEMORY.init_with(Memory::new), config, connect));
+
+    let [tcp_receive, tcp_transmit] = TCP.init([[0; TCP_BUFFER]; 2]);
+    let cell = CELL.init(TcpCell::new(stack, tcp_receive, tcp_transmit));
+    let host = args.text("host").unwrap_or("10.0.2.2");
+    let endpoints = ENDPOINTS.init([Endpoint::new(host, args.parsed("port", 1883))]);
+    let [receive, transmit] = PACKETS.init([[0; PACKET_BUFFER]; 2]);
+    let driver = hub.driver(TcpLink::new(cell, endpoints), &mut receive[..], &mut transmit[..]);
+
+    let client = hub.client();
+    // Spawned once, here, and this cannot run twice: the cells above would panic.
+    spawner.spawn(drive(driver).expect("spawned once"));
+    spawner.spawn(watch(client).expect("spawned once"));
+    client
+}
+
+/// Opens the client again after [`Client::close`].
+pub fn open() {
+    OPEN.signal(());
+}
+
+#[embassy_executor::task]
+async fn drive(mut driver: Driver<'static, NoopRawMutex, TcpLink<'static, 'static>>) {
+    loop {
+        OPEN.reset();
+        let finished = driver.run().await;
+        log!("client {finished:?}");
+        OPEN.wait().await;
+    }
+}
+
+/// Logs every change of state.
+#[embassy_executor::task]
+async fn watch(client: Client) {
+    let mut state = client.state();
+    loop {
+        state = client.changed(&state).await;
+        match state.fault {
+            Some(fault) if !state.is_up() => {
+                log!("state {} attempts={} fault={fault}", state.step.name(), state.attempts);
+            }
+            _ => log!("state {} resumed={}", state.step.name(), state.resumed),
+        }
+    }
+}
+
+/// A number as text.
+#[derive(Clone, Copy, Debug)]
+pub struct Decimal {
+    text: [u8; 10],
+    length: usize,
+}
+
+impl Decimal {
+    /// The digits of `number`.
+    pub fn new(number: u32) -> Self {
+        let mut decimal = Self { text: [0; 10], length: 0 };
+        // Ten digits hold every number of 32 bits.
+        let _ = write!(decimal, "{number}");
+        decimal
+    }
+}
+
+impl AsRef<[u8]> for Decimal {
+    fn as_ref(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+impl Write for Decimal {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.text.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
