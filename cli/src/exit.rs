@@ -62,7 +62,24 @@ impl Failure {
 /// Says one line on standard error. That it may be closed is nobody's concern.
 pub(crate) fn say(line: impl std::fmt::Display) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "everlink: {line}");
+    let _ = writeln!(std::io::stderr(), "everlink: {}", plain(&line.to_string()));
+}
+
+/// A line that is one, whatever a broker or an argument put into it, and that tells the terminal
+/// nothing. A very long one lacks its middle.
+fn plain(line: &str) -> String {
+    const KEPT: usize = 400;
+    let left_out = KEPT..line.chars().count().saturating_sub(KEPT);
+    let mut plain = String::with_capacity(line.len().min(3 * KEPT));
+    for (n, c) in line.chars().enumerate() {
+        match c {
+            _ if n == left_out.start && !left_out.is_empty() => plain.push_str(" ... "),
+            _ if left_out.contains(&n) => {}
+            c if c.is_control() => plain.extend(c.escape_default()),
+            c => plain.push(c),
+        }
+    }
+    plain
 }
 
 /// With `-d`: tells on standard error what the client does.

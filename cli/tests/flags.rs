@@ -3,6 +3,7 @@
 mod common;
 
 use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 
@@ -108,6 +109,10 @@ fn what_no_packet_can_hold() {
         run(["pub", "-t", "a", "-m", "b", "--will-topic", "w", flag, &long]).fails(1, words);
     }
     run(["pub", "-m", "b", "-t", &long]).fails(1, "longer than 65535 bytes");
+    let ran = run(["sub", "-t", &long]);
+    ran.fails(1, "-t \"xxx");
+    ran.fails(1, "longer than 65535 bytes");
+    assert!(ran.stderr.len() < 1100, "not all of it");
 }
 
 #[test]
@@ -138,6 +143,26 @@ fn nobody_there() {
     );
     assert_eq!((ran.code, ran.stderr), (Some(3), wanted));
     fails("pub -h everlink.invalid -t a -m b", 3, "host name not found");
+}
+
+/// What the broker says may be anything.
+#[test]
+fn one_line_whatever_the_broker_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let broker = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        stream.read_exact(&mut [0; 10]).expect("CONNECT");
+        let words = b"no\n\x1b[31mway";
+        let length = words.len() as u8;
+        let mut connack = vec![0x20, length + 6, 0, 0x87, length + 3, 0x1f, 0, length];
+        connack.extend_from_slice(words);
+        stream.write_all(&connack).expect("it reads");
+        // Until it leaves.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    fails(&format!("pub -h 127.0.0.1 -p {port} -t a -m b"), 2, "(no\\n\\u{1b}[31mway)");
+    broker.join().expect("no panic");
 }
 
 #[test]
