@@ -25,7 +25,8 @@ pub(super) struct Sending {
     resend_before: Option<Instant>,
     /// QoS 1 and 2 messages under way on this connection.
     pub(super) open: u16,
-    /// The most that may be, if the broker was found to take fewer than it said; else 0.
+    /// The most that may be in this session, if the broker was found to take fewer than it said;
+    /// else 0.
     pub(super) narrowed: u16,
     pub(super) ping_wanted: bool,
     pub(super) suspicious: bool,
@@ -38,7 +39,7 @@ pub(super) struct Sending {
 
 impl Sending {
     pub(super) fn connection_lost(&mut self) {
-        *self = Self::default();
+        *self = Self { narrowed: self.narrowed, ..Self::default() };
     }
 
     pub(super) fn is_mid_packet(&self) -> bool {

@@ -125,6 +125,29 @@ fn a_broker_that_takes_fewer_at_a_time_than_it_said_gets_fewer() {
     }
 }
 
+#[test]
+fn it_gets_fewer_for_as_long_as_the_session_lasts() {
+    let mut s = script(config(Version::V5));
+    s.connect();
+    s.reply(connack(true, &[Property::ReceiveMaximum(3)]));
+    for n in 1..=4 {
+        s.publish("t", n.to_string().as_bytes(), Q2);
+    }
+    (1..=3).for_each(|n| s.expect(publish(Q2, n, &n.to_string())));
+    // mosquitto says so and hangs up.
+    s.reply(quota(AckKind::PubRec, 3));
+    s.hang_up();
+    s.connect();
+    s.reply(connack(true, &[Property::ReceiveMaximum(3)]));
+    s.expect(again(Q2, 1, "1"));
+    s.expect(again(Q2, 2, "2"));
+    s.silence(secs(1));
+    s.hang_up();
+    s.connect();
+    s.reply(connack(false, &[Property::ReceiveMaximum(3)]));
+    (1..=3).for_each(|n| s.expect(publish(Q2, n + 3, &n.to_string())));
+}
+
 fn finish(s: &mut Script<Engine>, qos: QoS, n: u16) {
     if qos == Q1 {
         return s.reply(puback(n));
