@@ -100,3 +100,67 @@ async fn a_message_that_expires_in_flight_is_not_sent_again_as_new() {
     let nothing = timeout(Duration::from_secs(1), peer.next()).await;
     assert!(nothing.is_err(), "{nothing:?}");
 }
+
+/// A broker may send a copy for each of two overlapping subscriptions; each says which it is for.
+#[tokio::test(start_paused = true)]
+async fn a_copy_goes_to_the_streams_it_is_for() {
+    let mut lab = Lab::new(|b| b);
+    let (mut peer, _) = lab.up(false, &[]).await;
+    let mut streams = Vec::new();
+    let mut ids = Vec::new();
+    for filter in ["a/+", "#"] {
+        streams.push(lab.client.subscribe(filter, QoS::AtMostOnce).open().unwrap());
+        let got = peer.grant(0).await;
+        let Packet::Subscribe(subscribe) = got.packet() else { unreachable!() };
+        ids.extend(subscribe.props.subscription_ids());
+    }
+    let id = |n: usize| Property::SubscriptionIdentifier(ids[n]);
+    // An identifier of an earlier run says nothing about the streams of this one.
+    let unknown = Property::SubscriptionIdentifier(ids[1] + 1);
+    let copies: [(&[Property<'_>], &str); 5] = [
+        (&[id(0)], "first"),
+        (&[id(1)], "second"),
+        (&[id(1), id(0)], "both"),
+        (&[], "whoever"),
+        (&[unknown], "older"),
+    ];
+    for (list, payload) in copies {
+        let (dup, qos, retain, pid) = (false, QoS::AtMostOnce, false, None);
+        let (props, payload) = (Properties::from_list(list), payload.as_bytes());
+        peer.send(Publish { dup, qos, retain, topic: "a/x", pid, props, payload }).await;
+    }
+    for (stream, wanted) in streams.iter_mut().zip(["first", "second"]) {
+        for payload in [wanted, "both", "whoever", "older"] {
+            assert_eq!(text(&soon(payload, stream.next()).await.unwrap()), payload);
+        }
+        assert!(stream.try_next().is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_come_and_go_between_messages_on_one_topic() {
+    let mut lab = Lab::new(|b| b);
+    let (mut peer, _) = lab.up(false, &[]).await;
+    let (client, qos) = (lab.client.clone(), QoS::AtMostOnce);
+    let mut one = client.subscribe("a/+", qos).open().unwrap();
+    peer.grant(0).await;
+    peer.publish("a/x", "1", qos, 0, false).await;
+    assert_eq!(text(&soon("1", one.next()).await.unwrap()), "1");
+    let mut all = client.subscribe("#", qos).open().unwrap();
+    peer.grant(0).await;
+    peer.publish("a/x", "2", qos, 0, false).await;
+    for stream in [&mut one, &mut all] {
+        assert_eq!(text(&soon("2", stream.next()).await.unwrap()), "2");
+    }
+    drop(all);
+    peer.release().await;
+    peer.publish("a/x", "3", qos, 0, false).await;
+    assert_eq!(text(&soon("3", one.next()).await.unwrap()), "3");
+    drop(one);
+    peer.release().await;
+    // For nobody any more, so it waits for who may still come.
+    peer.publish("a/x", "4", qos, 0, false).await;
+    sleep(Duration::from_millis(10)).await;
+    let mut late = client.subscribe("a/x", qos).open().unwrap();
+    assert_eq!(text(&soon("4", late.next()).await.unwrap()), "4");
+}
