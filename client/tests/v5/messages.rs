@@ -163,4 +163,7 @@ async fn streams_that_come_and_go_between_messages_on_one_topic() {
     sleep(Duration::from_millis(10)).await;
     let mut late = client.subscribe("a/x", qos).open().unwrap();
     assert_eq!(text(&soon("4", late.next()).await.unwrap()), "4");
+    // Once is enough.
+    let mut later = client.subscribe("a/+", qos).open().unwrap();
+    assert!(later.try_next().is_none() && late.try_next().is_none());
 }

@@ -1,7 +1,8 @@
 //! Messages that are of no use after some time.
 
-use everlink_proto::session::Config;
-use everlink_proto::wire::{Properties, Property, Publish, Version};
+use everlink_proto::engine::WhenFull;
+use everlink_proto::session::{Config, Queue};
+use everlink_proto::wire::{PacketType, Properties, Property, Publish, Version};
 use everlink_sim::host::{Fate, Post};
 use everlink_sim::netem::Listen;
 use everlink_sim::pair::Pair;
@@ -125,4 +126,32 @@ fn an_expiry_of_years_is_no_problem() {
     let tag = pair.try_post(forever).expect("accepted");
     pair.run_for(secs(3600));
     assert_eq!(pair.inbox.fate(tag), None);
+}
+
+#[test]
+fn after_a_lost_session_also_while_it_waits_for_its_turn() {
+    let mut s = connected(config(Version::V5));
+    s.publish("t", b"first", Q1);
+    let second = s.try_post(post("second", 7)).expect("room");
+    s.expect(publish(Q1, 1, "first"));
+    s.expect_kind(PacketType::Publish);
+    s.reset();
+    s.connect();
+    s.reply(connack(false, &[Property::ReceiveMaximum(1)]));
+    s.expect_kind(PacketType::Publish);
+    // At a moment at which nothing else is to be done.
+    s.run_for(millis(7_500));
+    assert_eq!(s.inbox.fate(second), Some(Fate::Expired));
+}
+
+#[test]
+fn an_expired_message_makes_room_for_the_next_at_once() {
+    let queue = Queue { messages: 1, when_full: WhenFull::Reject, ..Queue::default() };
+    let mut pair = Pair::new(1, engine(Config { queue, ..config(Version::V5) }));
+    let now = pair.now();
+    let host = &mut pair.hosts[0];
+    host.post(now, post("x", 1)).expect("room");
+    let next = Post::new("t", b"y", Q1);
+    assert!(host.post(now + millis(999), next).is_err());
+    assert!(host.post(now + secs(1), next).is_ok());
 }
