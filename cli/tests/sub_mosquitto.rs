@@ -159,6 +159,20 @@ fn a_kept_session_survives_kill() {
     }
 }
 
+/// mosquitto 2.0 sends such a backlog without regard to the Receive Maximum.
+#[test]
+fn a_backlog_beyond_the_receive_maximum() {
+    let options = "allow_anonymous true\npersistence false\nmax_queued_messages 0\n";
+    let broker = Mosquitto::with(options);
+    run_on(&broker, "sub BROKER -t a -q 1 -c -i s -E").succeeds();
+    let input: String = (1..=5000).map(|n| format!("{n}\n")).collect();
+    let mut feed = everlink(words("pub BROKER -t a -l -q 1", &broker));
+    assert_eq!(run_with_input(&mut feed, input.as_bytes()).code, Some(0));
+    let ran = run_on(&broker, "sub BROKER -t a -q 1 -c -i s -C 5000");
+    ran.succeeds();
+    assert!(ran.text() == input, "each once, in order");
+}
+
 #[test]
 fn unsubscribing_from_a_kept_session() {
     let broker = Mosquitto::start();

@@ -289,18 +289,28 @@ async fn what_is_wrong_on_a_connection_is_named_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_messages_than_allowed_end_the_connection() {
+async fn more_messages_than_allowed_wait_in_the_pipe() {
     let shape = |b: everlink::Builder| b.receive_maximum(2);
     let mut victim = Victim::with(Version::V5, shape);
     let mut stream = victim.client.subscribe("t", QoS::ExactlyOnce).manual_ack().open().unwrap();
     let mut peer = victim.up().await;
     peer.grant(2).await;
     for pid in 1..=3 {
-        peer.publish("t", "x", QoS::ExactlyOnce, pid, false).await;
+        peer.publish("t", &pid.to_string(), QoS::ExactlyOnce, pid, false).await;
     }
-    assert_eq!(victim.fault().await, Cause::Protocol(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
-    assert!(stream.try_next().is_some());
-    drop(stream);
+    let mut held = Vec::new();
+    for pid in ["1", "2"] {
+        held.push(soon("a message", stream.next()).await.unwrap());
+        assert_eq!(text(held.last().unwrap()), pid);
+    }
+    // The third is not even read before one is acknowledged.
+    let minute = std::time::Duration::from_secs(60);
+    assert!(tokio::time::timeout(minute, stream.next()).await.is_err());
+    held[0].ack().unwrap();
+    peer.expect(PacketType::PubRec).await;
+    assert_eq!(text(&soon("the third", stream.next()).await.unwrap()), "3");
+    assert_eq!(victim.client.stats().outages, 0);
+    drop((stream, peer));
     victim.is_well().await;
 }
 

@@ -44,7 +44,7 @@ impl<S: Store> Session<'_, S> {
             self.resolve(now, publish);
             return Handled::Done;
         }
-        if let Some(handled) = self.too_many(now) {
+        if let Some(handled) = self.too_many() {
             if handled == Handled::Done && self.cut.is_none() {
                 // Later messages may use the alias that this one sets.
                 self.resolve(now, publish);
@@ -75,7 +75,7 @@ impl<S: Store> Session<'_, S> {
     }
 
     /// What to do if the list of exchanges is full, if it is.
-    fn too_many(&mut self, now: Instant) -> Option<Handled> {
+    fn too_many(&mut self) -> Option<Handled> {
         let usual = match self.cfg.version {
             Version::V5 => usize::from(self.cfg.receive_maximum),
             Version::V311 => usize::MAX,
@@ -86,19 +86,16 @@ impl<S: Store> Session<'_, S> {
         if !self.received.is_full(usual) {
             return None;
         }
-        // A 3.1.1 broker knows no limit, so it is held back until the application acknowledges.
-        if self.cfg.version == Version::V311 && self.received.is_waiting() {
+        // A 3.1.1 broker knows no limit, so it is held back until the application acknowledges. So is
+        // one that breaks the limit: mosquitto 2.0 sends a whole window for each PUBACK while it has
+        // more queued, and would be left again and again.
+        if self.received.is_waiting() {
             return Some(Handled::Busy);
         }
-        if self.received.is_exceeded(usual) {
-            // [MQTT-3.3.4-9] more than we said we take. Exchanges with PUBREC given do not count
-            // here: a broker that takes that for their end would be left again and again.
-            self.violation(now, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
-        } else {
-            // Holding the broker back would hold back the PUBRELs that make room. mosquitto 2.0
-            // sends far more than its own limit in a resumed session.
-            self.received.fall_behind();
-        }
+        // Exchanges with PUBREC given do not count: a broker that takes that for their end would be
+        // left again and again, and holding it back would hold back the PUBRELs that make room.
+        // mosquitto 2.0 sends far more than its own limit in a resumed session.
+        self.received.fall_behind();
         Some(Handled::Done)
     }
 
@@ -252,7 +249,7 @@ impl<S: Store> Session<'_, S> {
         }
         let publish = Publish::decode_head(self.cfg.version, head);
         if publish.is_ok_and(|p| p.pid.is_some())
-            && let Some(handled) = self.too_many(now)
+            && let Some(handled) = self.too_many()
         {
             return handled;
         }

@@ -219,12 +219,7 @@ impl<'m> Received<'m> {
             // The broker sends new messages, so it must have forgotten this one.
             self.forget(at);
         }
-        self.entries.len() >= limit || self.is_exceeded(usual)
-    }
-
-    /// Whether as many messages as `usual` are unanswered.
-    pub(super) fn is_exceeded(&self, usual: usize) -> bool {
-        self.waiting[0] + self.waiting[1] >= usual
+        self.entries.len() >= limit || self.waiting[0] + self.waiting[1] >= usual
     }
 
     /// Takes no further message of this connection: the broker sends them again on the next one, so
