@@ -7,6 +7,10 @@ use crate::engine::{Step, Tag};
 use crate::store::Key;
 use crate::wire::{QoS, SubAck, UnsubAck};
 
+/// In place of the number of repeats: the broker ended the exchange without taking the message, so
+/// that it goes without DUP next time.
+pub(super) const NOT_TAKEN: u8 = u8::MAX;
+
 impl<S: Store> Session<'_, S> {
     pub(super) fn on_puback(
         &mut self,
@@ -124,7 +128,7 @@ impl<S: Store> Session<'_, S> {
         let Some(meta) = self.store.meta_mut(key).filter(|m| m.connection == connection) else {
             return false;
         };
-        meta.connection = connection.wrapping_sub(1);
+        (meta.connection, meta.repeats) = (connection.wrapping_sub(1), NOT_TAKEN);
         self.sending.closed_one();
         self.sending.narrowed = self.sending.open;
         self.sending.resend = self.store.first(Stage::Sent);

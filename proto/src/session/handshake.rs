@@ -263,16 +263,23 @@ impl<S: Store> Session<'_, S> {
     }
 
     pub(super) fn on_auth(&mut self, now: Instant, auth: &Auth<'_>, inbox: &mut impl Inbox) {
-        let accepted = match (self.cfg.version, auth.reason) {
-            (Version::V311, _) => false,
-            (_, ReasonCode::CONTINUE_AUTHENTICATION) => {
+        // The first exchange begins with CONNECT and ends with CONNACK, a later one begins with an
+        // AUTH of ours and ends with Success; the broker begins none (MQTT 5, 4.12).
+        let first = self.phase == Phase::Handshake;
+        let asked = first || self.auth_awaited.take().is_some();
+        let accepted = match auth.reason {
+            _ if self.cfg.version == Version::V311 || !asked => false,
+            ReasonCode::CONTINUE_AUTHENTICATION => {
                 self.auth = Some(ReasonCode::CONTINUE_AUTHENTICATION);
                 inbox.challenge(auth)
             }
-            // Success ends a re-authentication; the first authentication ends with CONNACK.
-            (_, ReasonCode::SUCCESS) if self.phase != Phase::Handshake => inbox.challenge(auth),
+            ReasonCode::SUCCESS if !first => inbox.challenge(auth),
             _ => false,
         };
+        if first {
+            // Each round has its own time.
+            self.since = now;
+        }
         if !accepted {
             self.auth = None;
             let reason = match self.cfg.version {
@@ -304,6 +311,8 @@ impl<S: Store> Session<'_, S> {
         if written.is_none() {
             // The application has no answer, so the exchange cannot go on.
             self.violation(now, ReasonCode::NOT_AUTHORIZED);
+        } else if self.phase == Phase::Up {
+            self.auth_awaited = Some(now);
         }
         written.unwrap_or(0)
     }

@@ -85,6 +85,8 @@ pub struct Session<'m, S> {
     outbound_aliases: OutboundAliases<'m>,
     /// AUTH to be sent.
     auth: Option<ReasonCode>,
+    /// Since when the answer to an AUTH of a re-authentication is awaited.
+    auth_awaited: Option<Instant>,
     /// The queue was full since the inbox was last told of room.
     was_full: bool,
     /// When the whole queue may be searched for expired messages again.
@@ -135,6 +137,7 @@ impl<'m, S: Store> Session<'m, S> {
             inbound_aliases: InboundAliases::new(memory.inbound_aliases, memory.inbound_topics),
             outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),
             auth: None,
+            auth_awaited: None,
             was_full: false,
             next_sweep: Instant::MAX,
             expiring: 0,

@@ -124,7 +124,7 @@ impl<S: Store> Session<'_, S> {
         }
         self.doubt |= core::mem::take(&mut self.unanswered);
         self.owed.clear();
-        self.auth = None;
+        (self.auth, self.auth_awaited) = (None, None);
         self.sending.connection_lost();
         self.flights.connection_lost();
         self.subs.connection_lost();

@@ -1,5 +1,6 @@
 //! PUBLISH packets on their way out: from the queue or once more, in pieces if need be.
 
+use super::acks::NOT_TAKEN;
 use super::alias::Alias;
 use super::flights::Flight;
 use super::sending::Put;
@@ -35,9 +36,10 @@ impl<S: Store> Session<'_, S> {
                 // Blocks the queue as well: order.
                 return Put::Blocked;
             }
-            let put = self.put_publish(now, key, PacketId::new(meta.pid), true, tx, inbox);
+            let again = meta.repeats != NOT_TAKEN;
+            let put = self.put_publish(now, key, PacketId::new(meta.pid), again, tx, inbox);
             if matches!(put, Put::Written(_)) {
-                self.stats.repeats += 1;
+                self.stats.repeats += u64::from(again);
                 self.sending.resend = self.store.next(key);
             }
             return put;
@@ -245,7 +247,7 @@ impl<S: Store> Session<'_, S> {
         let Some(meta) = self.store.meta_mut(key) else { return };
         meta.sent = now;
         if meta.connection == connection {
-            meta.repeats = meta.repeats.saturating_add(1);
+            meta.repeats = meta.repeats.saturating_add(1).min(NOT_TAKEN - 1);
         } else {
             meta.repeats = 0;
             meta.connection = connection;

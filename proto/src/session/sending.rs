@@ -276,7 +276,8 @@ impl<S: Store> Session<'_, S> {
         let sent = head(Stage::Sent, self.sending.sent_head_since);
         let released = head(Stage::Released, self.sending.released_head_since);
         let released_to_us = self.received.awaited_since(self.cfg.response_time);
-        let others = [self.subs.awaited_since(unsent), released_to_us];
+        let auth = self.auth_awaited.filter(|at| is_out(*at, unsent));
+        let others = [self.subs.awaited_since(unsent), released_to_us, auth];
         [sent, released].into_iter().chain(others).flatten().min()
     }
 

@@ -108,3 +108,49 @@ fn success_before_connack_ends_the_attempt() {
     let cause = Cause::Protocol(ReasonCode::NOT_AUTHORIZED);
     assert_eq!(faults(&s), [Fault::new(Step::Handshake, cause)]);
 }
+
+fn auth(reason: ReasonCode) -> Auth<'static> {
+    const LIST: [Property<'static>; 1] = [Property::AuthenticationMethod("SCRAM")];
+    Auth { reason, props: Properties::from_list(&LIST) }
+}
+
+/// A client with so many answers to give, facing a peer played by hand.
+fn willing(answers: usize) -> everlink_sim::script::Script<Engine> {
+    let mut s = script(config(Version::V5));
+    s.inbox.auth = Some(("SCRAM".to_owned(), VecDeque::from(vec![b"one".to_vec(); answers])));
+    s
+}
+
+#[test]
+fn a_reauthentication_nobody_answers_ends_the_connection() {
+    let mut s = willing(1);
+    s.accept(false);
+    s.engine.reauthenticate().expect("connected");
+    s.touch();
+    s.expect_kind(PacketType::Auth);
+    ping_after(&mut s, secs(5));
+    assert_eq!(s.expect_end(secs(60)), secs(5));
+    assert_lost(&s, Cause::AckMissing);
+}
+
+#[test]
+fn success_nobody_asked_for_ends_the_connection() {
+    let mut s = willing(1);
+    s.accept(false);
+    s.reply(auth(ReasonCode::SUCCESS));
+    s.expect_kind(PacketType::Disconnect);
+    assert!(s.inbox.challenges.is_empty());
+    assert!(matches!(faults(&s)[0].cause, Cause::Protocol(_)));
+}
+
+#[test]
+fn each_round_of_the_first_authentication_has_its_own_time() {
+    let mut s = willing(4);
+    s.connect();
+    for _ in 0..4 {
+        s.silence(secs(4));
+        s.reply(auth(ReasonCode::CONTINUE_AUTHENTICATION));
+        s.expect_kind(PacketType::Auth);
+    }
+    assert_eq!(s.expect_end(secs(60)), secs(10));
+}
