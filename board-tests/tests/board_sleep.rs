@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use board_tests::{Board, EchoServer, Firmware, Line};
+use board_tests::{Board, Broker, EchoServer, Firmware, Line};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -55,4 +55,44 @@ fn a_board_in_deep_sleep_wakes_in_time() {
     assert!(before.elapsed() >= Duration::from_millis(690));
     // It works as before.
     board.wait_for("net up", PATIENCE);
+}
+
+/// What woke a board whose client was idle.
+fn idle_client(keep_alive: u32, time: Duration) -> Line {
+    let broker = Broker::start();
+    let mut board = Board::with(&Firmware::build("idle"))
+        .arg("port", broker.port())
+        .arg("keep-alive", keep_alive)
+        // embassy does not take a timer back: the one for an answer that did come is over before.
+        .arg("response-ms", 1500)
+        .arg("idle-ms", time.as_millis())
+        .start();
+    board.wait_for("idle for", PATIENCE);
+    let idle = board.wait_for("idle us=", time + PATIENCE);
+    assert_eq!(board.wait_exit(PATIENCE), 0);
+    println!("{}", idle.text);
+    // Each wake was for an alarm or a frame, and short.
+    let (alarms, frames): (u32, u32) = (idle.value("alarms"), idle.value("rx"));
+    assert!(idle.value::<u32>("wakeups") <= alarms + frames, "{idle:?}");
+    let time: u64 = idle.value("us");
+    assert!(idle.value::<u64>("awake_us") < time / 20, "{idle:?}");
+    idle
+}
+
+#[test]
+fn no_timer_wakes_a_board_whose_client_is_idle() {
+    // Nothing has to be kept alive in this minute.
+    let idle = idle_client(600, Duration::from_secs(60));
+    // The one that ends the minute.
+    assert_eq!((idle.value("pings"), idle.value("alarms")), (0, 1), "{idle:?}");
+}
+
+#[test]
+fn a_ping_wakes_the_board_no_more_than_it_must() {
+    let idle = idle_client(20, Duration::from_secs(30));
+    let pings: u32 = idle.value("pings");
+    assert!((5..=6).contains(&pings), "one in 5 s: {idle:?}");
+    // For each: to send it, to acknowledge the answer (TCP waits a moment with that), and the one
+    // for the case that it does not come.
+    assert!(idle.value::<u32>("alarms") <= 1 + 3 * pings, "{idle:?}");
 }
