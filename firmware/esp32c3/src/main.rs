@@ -1,35 +1,58 @@
-//! ESP32-C3: joins WiFi and gets an address by DHCP, again after every loss.
+//! ESP32-C3: publishes the chip's temperature every ten seconds over WiFi, and switches a LED on command.
+//! Whatever breaks, it comes back by itself, and the readings taken meanwhile follow.
 //!
-//! See ../../README.md for building and flashing.
+//! | topic            | what                                                         |
+//! |------------------|--------------------------------------------------------------|
+//! | `ID/temperature` | the reading in degrees Celsius, QoS 1                         |
+//! | `ID/led`         | `on` or `off`, from you to the board                          |
+//! | `ID/status`      | `online`, or `offline` from the broker on our behalf; retained |
+//!
+//! `ID` is `esp32c3-` and the MAC address. See ../../README.md for wiring, building and flashing.
 #![no_std]
 #![no_main]
 
-mod networks;
+mod radio;
+
+use core::time::Duration;
 
 use embassy_executor::Spawner;
-use embassy_net::{DhcpConfig, Runner, Stack, StackResources};
-use embassy_time::{Duration, Timer, with_timeout};
+use embassy_net::{DhcpConfig, Runner, StackResources};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_time::{Duration as Ticks, Ticker};
 use esp_backtrace as _;
 use esp_hal::clock::CpuClock;
+use esp_hal::efuse;
+use esp_hal::gpio::{Level, Output, OutputConfig};
+use esp_hal::peripherals::TIMG0;
 use esp_hal::rng::Rng;
-use esp_hal::timer::timg::TimerGroup;
+use esp_hal::timer::timg::{MwdtStage, TimerGroup, Wdt};
+use esp_hal::tsens::{self, TemperatureSensor};
 use esp_println::println;
-use esp_radio::wifi::sta::StationConfig;
-use esp_radio::wifi::{
-    AuthenticationMethodConfig, Config, ConnectionError, Interface, WifiController, WifiError,
-};
+use esp_radio::wifi::{Interface, WifiController};
+use everlink::embedded::{self, Config, Connect, Memory, Properties, Will};
+use everlink::{Ladder, QoS, WhenFull};
+use everlink_link::embedded::tcp::{TcpCell, TcpLink};
+use everlink_link::embedded::wifi::WifiLink;
 use static_cell::StaticCell;
+use thing::{Celsius, Names, Text};
 
-use networks::{NETWORKS, Network};
+use radio::Radio;
 
 esp_bootloader_esp_idf::esp_app_desc!();
 
-/// Sockets: DHCP, DNS, and two for the program.
-const SOCKETS: usize = 4;
-/// For joining, and for the address after it.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two rounds over all networks.
-const PAUSE: Duration = Duration::from_secs(5);
+type Hub = embedded::Hub<'static, NoopRawMutex>;
+type Client = embedded::Client<'static, NoopRawMutex>;
+type Link = WifiLink<'static, Radio, TcpLink<'static, 'static>>;
+type Driver = embedded::Driver<'static, NoopRawMutex, Link>;
+/// 32 messages of 1.5 KiB together on their way out: five minutes of readings. 8 received messages, 2
+/// subscriptions.
+type Storage = Memory<32, 1536, 8, 512, 2>;
+
+/// Sockets: DHCP, DNS, MQTT.
+const SOCKETS: usize = 3;
+const EVERY: Ticks = Ticks::from_secs(10);
+/// In seconds: a board that hangs for so long starts again.
+const WATCHDOG: u64 = 8;
 
 #[esp_rtos::main]
 async fn main(spawner: Spawner) -> ! {
@@ -49,79 +72,129 @@ async fn main(spawner: Spawner) -> ! {
     let config = embassy_net::Config::dhcpv4(DhcpConfig::default());
     let resources = RESOURCES.init(StackResources::new());
     let (stack, runner) = embassy_net::new(Interface::station(), config, resources, seed);
-    // `main` runs once.
-    spawner.spawn(run(runner).expect("spawned once"));
-    stay_connected(radio, stack).await
+    // Everything here is spawned once, because `main` runs once.
+    spawner.spawn(network(runner).expect("spawned once"));
+
+    static NAMES: StaticCell<Names> = StaticCell::new();
+    static CELL: StaticCell<TcpCell<'static>> = StaticCell::new();
+    static TCP: StaticCell<[[u8; 1460]; 2]> = StaticCell::new();
+    let serial = efuse::base_mac_address();
+    let names: &'static Names = NAMES.init(Names::new("esp32c3", serial.as_bytes()));
+    let [receive, transmit] = TCP.init([[0; 1460]; 2]);
+    let tcp = TcpLink::new(CELL.init(TcpCell::new(stack, receive, transmit)), &thing::BROKER);
+    let link = WifiLink::new(Radio::new(radio, stack), tcp, thing::networks());
+    let client = start_client(spawner, names, link);
+
+    spawner.spawn(show(client, names).expect("spawned once"));
+    let led = Output::new(board.GPIO8, Level::High, OutputConfig::default());
+    spawner.spawn(obey(client, names, led).expect("spawned once"));
+    spawner.spawn(guard(timers.wdt).expect("spawned once"));
+    // The default settings are possible ones.
+    let sensor = TemperatureSensor::new(board.TSENS, tsens::Config::default());
+    measure(client, names, sensor.expect("a valid setting")).await
+}
+
+/// An MQTT client in static memory, and the task that drives it.
+fn start_client(spawner: Spawner, names: &'static Names, link: Link) -> Client {
+    static STORAGE: StaticCell<Storage> = StaticCell::new();
+    static HUB: StaticCell<Hub> = StaticCell::new();
+    static PACKETS: StaticCell<[[u8; 512]; 2]> = StaticCell::new();
+
+    let mut config = Config::unattended(names.seed());
+    // In a long outage the newest readings are worth more than the oldest.
+    config.queue.when_full = WhenFull::DropOldest;
+    // Joining WiFi and DHCP are part of it.
+    config.open_timeout = Duration::from_secs(30);
+    // Leaves the WiFi after every third failure in a row, so that the access point notices too, and
+    // resets the radio after every twelfth.
+    config.ladder = Ladder {
+        link_after: 3,
+        link_hold: Duration::from_secs(1),
+        device_after: 12,
+        ..Ladder::default()
+    };
+    let will = Will {
+        topic: &names.status,
+        payload: b"offline",
+        qos: QoS::AtLeastOnce,
+        retain: true,
+        props: Properties::EMPTY,
+    };
+    let connect = Connect::new(&names.id).will(will);
+    let hub = HUB.init(Hub::new(STORAGE.init_with(Memory::new), config, connect));
+    let [receive, transmit] = PACKETS.init([[0; 512]; 2]);
+    let driver = hub.driver(link, &mut receive[..], &mut transmit[..]);
+    spawner.spawn(drive(driver).expect("spawned once"));
+    hub.client()
 }
 
 #[embassy_executor::task]
-async fn run(mut runner: Runner<'static, Interface>) -> ! {
+async fn network(mut runner: Runner<'static, Interface>) -> ! {
     runner.run().await
 }
 
-/// Joins the first network that works, and starts over when it is lost.
-async fn stay_connected(mut radio: WifiController<'static>, stack: Stack<'static>) -> ! {
+#[embassy_executor::task]
+async fn drive(mut driver: Driver) {
+    // Ends only when the client is closed, which nobody does here.
+    let _ = driver.run().await;
+}
+
+/// Tells the world that we are there, and whoever watches the log how far we are.
+#[embassy_executor::task]
+async fn show(client: Client, names: &'static Names) {
+    let mut state = client.state();
     loop {
-        for network in NETWORKS.into_iter().filter(|network| !network.ssid.is_empty()) {
-            match with_timeout(PATIENCE, join(&mut radio, network)).await {
-                Ok(Ok(())) => {
-                    println!("joined {}", network.ssid);
-                    with_address(stack).await;
-                }
-                Ok(Err(error)) => println!("cannot join {}: {error:?}", network.ssid),
-                Err(_) => println!("cannot join {}: no answer", network.ssid),
+        match state.fault {
+            Some(fault) if !state.is_up() => {
+                println!("{}: {} after {fault}", names.id, state.step.name());
             }
-            // It may be connected or not.
-            let _ = radio.disconnect_async().await;
+            _ => println!("{}: {}", names.id, state.step.name()),
         }
-        Timer::after(PAUSE).await;
+        if state.is_up() {
+            let online = client.publish(&names.status, "online").retain(true);
+            if let Err(error) = online.qos(QoS::AtLeastOnce).forget() {
+                println!("status: {}", error);
+            }
+        }
+        state = client.changed(&state).await;
     }
 }
 
-async fn join(radio: &mut WifiController<'_>, network: Network) -> Result<(), JoinError> {
-    let authentication = match network.password {
-        "" => AuthenticationMethodConfig::Open,
-        password => AuthenticationMethodConfig::Wpa2Personal(password.try_into()?),
+/// Switches the LED, which is lit when its pin is low. The subscription is restored after every outage.
+#[embassy_executor::task]
+async fn obey(client: Client, names: &'static Names, mut led: Output<'static>) {
+    let mut commands = match client.subscribe(&names.led, QoS::AtLeastOnce).open() {
+        Ok(commands) => commands,
+        Err(error) => return println!("led: {}", error),
     };
-    let station = StationConfig::default()
-        .with_ssid(network.ssid.try_into()?)
-        .with_authentication(authentication);
-    radio.set_config(&Config::Station(station))?;
-    radio.connect_async().await?;
-    Ok(())
-}
-
-/// Gets an address and returns when the link is lost.
-async fn with_address(stack: Stack<'static>) {
-    if with_timeout(PATIENCE, stack.wait_config_up()).await.is_err() {
-        println!("no address by DHCP");
-        return;
-    }
-    if let Some(config) = stack.config_v4() {
-        println!("address {}", config.address);
-    }
-    stack.wait_link_down().await;
-    println!("link lost");
-}
-
-/// Why a network could not be joined.
-#[derive(Debug)]
-#[expect(dead_code, reason = "printed")]
-enum JoinError {
-    /// Name or key are impossible, or the radio refuses.
-    Radio(WifiError),
-    /// The network does.
-    Network(ConnectionError),
-}
-
-impl From<WifiError> for JoinError {
-    fn from(error: WifiError) -> Self {
-        JoinError::Radio(error)
+    while let Some(on) = commands.next(|message| message.payload == b"on").await {
+        led.set_level(if on { Level::Low } else { Level::High });
     }
 }
 
-impl From<ConnectionError> for JoinError {
-    fn from(error: ConnectionError) -> Self {
-        JoinError::Network(error)
+/// Publishes readings: accepted at once, delivered as soon as there is a broker.
+async fn measure(client: Client, names: &Names, sensor: TemperatureSensor<'_>) -> ! {
+    let mut every = Ticker::every(EVERY);
+    loop {
+        let celsius = sensor.get_temperature().to_celsius();
+        let reading = Text::<12>::of(Celsius((celsius * 100.0) as i32));
+        let publish = client.publish(&names.temperature, reading.as_bytes());
+        match publish.qos(QoS::AtLeastOnce).forget() {
+            Ok(()) => println!("{reading} degrees, {} held", client.held()),
+            Err(error) => println!("reading: {error}"),
+        }
+        every.next().await;
+    }
+}
+
+/// Keeps the watchdog quiet for as long as tasks run.
+#[embassy_executor::task]
+async fn guard(mut watchdog: Wdt<TIMG0<'static>>) {
+    watchdog.set_timeout(MwdtStage::Stage0, esp_hal::time::Duration::from_secs(WATCHDOG));
+    watchdog.enable();
+    let mut every = Ticker::every(Ticks::from_secs(WATCHDOG / 4));
+    loop {
+        watchdog.feed();
+        every.next().await;
     }
 }
