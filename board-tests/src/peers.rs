@@ -24,12 +24,26 @@ impl Ledger {
     /// # Panics
     /// When `mosquitto_sub` is missing, or is not subscribed within 10 seconds.
     pub fn follow(broker: &Broker, filter: &str) -> Self {
+        Self::start(broker, filter, &["-F", "%t %p"])
+    }
+
+    /// As [`follow`](Self::follow), with MQTT 5: its lines are the Topic Name and what `format`, of
+    /// `mosquitto_sub`'s kind, makes of the message.
+    ///
+    /// # Panics
+    /// As [`follow`](Self::follow).
+    pub fn follow_v5(broker: &Broker, filter: &str, format: &str) -> Self {
+        Self::start(broker, filter, &["-V", "5", "-x", "3600", "-F", &format!("%t {format}")])
+    }
+
+    fn start(broker: &Broker, filter: &str, arguments: &[&str]) -> Self {
         let dir = TempDir::new();
         let output = File::create(dir.join("ledger")).expect("a fresh directory can be written");
         let mut command = Command::new("mosquitto_sub");
         command
             .args(["-h", "127.0.0.1", "-p", &broker.port().to_string()])
-            .args(["-i", "ledger", "-c", "-q", "2", "-t", filter, "-F", "%t %p"])
+            .args(["-i", "ledger", "-c", "-q", "2", "-t", filter])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(output)
             // It complains about every restart of the broker.
@@ -55,12 +69,26 @@ impl Ledger {
         whole.lines().filter_map(of_topic).collect()
     }
 
+    /// What was received on `topic` as soon as there is something, or else after `patience`.
+    pub fn received_any(&self, topic: &str, patience: Duration) -> Vec<String> {
+        self.wait(topic, patience, |received| !received.is_empty())
+    }
+
     /// The payloads received on `topic` as soon as `last` is among them, or else after `patience`.
     pub fn received_until(&self, topic: &str, last: &str, patience: Duration) -> Vec<String> {
+        self.wait(topic, patience, |received| received.iter().any(|payload| payload == last))
+    }
+
+    fn wait(
+        &self,
+        topic: &str,
+        patience: Duration,
+        enough: impl Fn(&[String]) -> bool,
+    ) -> Vec<String> {
         let deadline = Instant::now() + patience;
         loop {
             let received = self.received(topic);
-            if received.iter().any(|payload| payload == last) || Instant::now() > deadline {
+            if enough(&received) || Instant::now() > deadline {
                 return received;
             }
             sleep(Duration::from_millis(20));

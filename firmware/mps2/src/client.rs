@@ -7,13 +7,13 @@ use embassy_executor::Spawner;
 use embassy_net::Stack;
 use embassy_sync::blocking_mutex::raw::{CriticalSectionRawMutex, NoopRawMutex};
 use embassy_sync::signal::Signal;
-use everlink::embedded::{self, Config, Connect, Driver, Hub, Memory};
-use everlink::{Version, WhenFull};
+use everlink::embedded::{self, Config, Connect, Driver, Hub, Memory, Properties, Will};
+use everlink::{QoS, Version, WhenFull};
 use everlink_link::embedded::tcp::{Endpoint, TcpCell, TcpLink};
 use static_cell::StaticCell;
 
 use crate::args::Args;
-use crate::log;
+use crate::{log, semihost};
 
 /// A handle to the board's client.
 pub type Client = embedded::Client<'static, NoopRawMutex>;
@@ -28,12 +28,15 @@ type BoardMemory = Memory<16, 2048, 16, 2048, 4>;
 
 /// Tells the driver to open a client that was closed.
 static OPEN: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+/// The driver has left the broker.
+static CLOSED: Signal<CriticalSectionRawMutex, ()> = Signal::new();
 
 /// Starts a client, which connects as soon as the network is up, and for ever.
 ///
 /// Arguments: `host` (default 10.0.2.2, which is the host) and `port` of the broker, `version` (5, or
 /// 311), `id` (Client Identifier), `clean=0` (takes up an old session at power-up too), `keep-alive` in
-/// seconds (60), `response-ms` (10000), `seed` of the pauses between attempts.
+/// seconds (60), `response-ms` (10000), `clean-reconnect=1` (takes up no old session ever), `will` (a topic,
+/// on which the broker says `gone` when the board is), `seed` of the pauses between attempts.
 ///
 /// # Panics
 /// When it has been called before.
@@ -52,9 +55,16 @@ pub fn start(spawner: Spawner, args: Args, stack: Stack<'static>) -> Client {
     let mut config = Config { version, ..Config::unattended(args.parsed("seed", 1)) };
     config.queue.when_full = WhenFull::Wait;
     config.clean_start = args.parsed("clean", 1u8) != 0;
+    config.clean_reconnect = args.parsed("clean-reconnect", 0u8) != 0;
+    // The broker may hold exchanges of our last life, whose identifiers we no longer know.
+    config.first_packet_id = if config.clean_start { 1 } else { semihost::host_clock() as u16 };
     config.keep_alive = args.parsed("keep-alive", 60);
     config.response_time = Duration::from_millis(args.parsed("response-ms", 10_000));
-    let connect = Connect::new(args.text("id").unwrap_or("mps2"));
+    let mut connect = Connect::new(args.text("id").unwrap_or("mps2"));
+    if let Some(topic) = args.text("will") {
+        let (qos, props) = (QoS::AtLeastOnce, Properties::EMPTY);
+        connect = connect.will(Will { topic, payload: b"gone", qos, retain: false, props });
+    }
     let hub = HUB.init(Hub::new(MEMORY.init_with(Memory::new), config, connect));
 
     let [tcp_receive, tcp_transmit] = TCP.init([[0; TCP_BUFFER]; 2]);
@@ -71,6 +81,11 @@ pub fn start(spawner: Spawner, args: Args, stack: Stack<'static>) -> Client {
     client
 }
 
+/// Waits until the client is closed, after [`Client::close`].
+pub async fn closed() {
+    CLOSED.wait().await;
+}
+
 /// Opens the client again after [`Client::close`].
 pub fn open() {
     OPEN.signal(());
@@ -80,8 +95,10 @@ pub fn open() {
 async fn drive(mut driver: Driver<'static, NoopRawMutex, TcpLink<'static, 'static>>) {
     loop {
         OPEN.reset();
+        CLOSED.reset();
         let finished = driver.run().await;
         log!("client {finished:?}");
+        CLOSED.signal(());
         OPEN.wait().await;
     }
 }

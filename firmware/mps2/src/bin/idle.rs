@@ -40,6 +40,7 @@ async fn idle(spawner: Spawner, board: Board) {
     watch(&client, Duration::from_millis(board.args.parsed("idle-ms", 60_000))).await;
     drop(subscription);
     client.drain(core::time::Duration::from_secs(5)).await;
+    client::closed().await;
     semihost::exit(0)
 }
 
