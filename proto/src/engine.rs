@@ -290,6 +290,11 @@ pub trait Inbox {
         let _ = (tag, outcome);
     }
 
+    /// A message with a tag other than [`Tag::NONE`] is on the durable medium.
+    fn stored(&mut self, tag: Tag) {
+        let _ = tag;
+    }
+
     /// The queue may have room again.
     fn room(&mut self) {}
 

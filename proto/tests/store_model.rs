@@ -66,6 +66,7 @@ fn push(store: &mut impl Store, n: u32, topic: &str, payload: &[u8]) -> bool {
         qos: QoS::AtLeastOnce,
         retain: false,
         pid: 0,
+        kept: 0,
         connection: 0,
         repeats: 0,
         accepted: Instant::ZERO,

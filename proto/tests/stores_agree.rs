@@ -72,6 +72,7 @@ fn apply(store: &mut impl Store, n: u32, op: &Op) -> bool {
                 qos: QoS::AtLeastOnce,
                 retain: false,
                 pid: 0,
+                kept: 0,
                 connection: 0,
                 repeats: 0,
                 accepted: Instant::ZERO,

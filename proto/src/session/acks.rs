@@ -73,6 +73,7 @@ impl<S: Store> Session<'_, S> {
             self.sending.released_head_at(now);
         }
         self.store.advance(key, Stage::Released);
+        self.kept.changed();
         self.owe(AckKind::PubRel, pid, ReasonCode::SUCCESS);
     }
 

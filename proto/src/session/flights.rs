@@ -99,6 +99,30 @@ impl<'m> Flights<'m> {
         true
     }
 
+    /// The identifier to be tried next.
+    pub(super) fn next(&self) -> u16 {
+        self.next
+    }
+
+    /// The identifier to be tried next.
+    pub(super) fn start_at(&mut self, pid: u16) {
+        self.next = pid.max(1);
+    }
+
+    /// Takes this very identifier; `false` if its place is taken.
+    pub(super) fn claim(&mut self, pid: u16, flight: Flight) -> bool {
+        loop {
+            let Some(slot) = self.slot(pid).filter(|_| pid != 0) else { return false };
+            if slot.flight == Flight::Free {
+                *slot = Slot { pid, flight };
+                return true;
+            }
+            if slot.pid == pid || !self.grow() {
+                return false;
+            }
+        }
+    }
+
     /// Takes back what was just allocated and not used.
     pub(super) fn give_back(&mut self, pid: u16) {
         self.set(pid, Flight::Free);

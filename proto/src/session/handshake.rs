@@ -235,6 +235,7 @@ impl<S: Store> Session<'_, S> {
         }
         self.recount_expiring();
         self.sending.narrowed = 0;
+        self.kept.changed();
         self.flights.clear();
         self.received.session_lost();
         self.subs.session_lost();

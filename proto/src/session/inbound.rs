@@ -207,6 +207,9 @@ impl<S: Store> Session<'_, S> {
         while self.owed.room() > 0
             && let Some(entry) = self.received.next_released(now)
         {
+            if entry.qos2 {
+                self.kept.changed();
+            }
             let kind = if entry.qos2 { AckKind::PubRec } else { AckKind::PubAck };
             let reason = match entry.state {
                 State::Refused => ReasonCode::PACKET_TOO_LARGE,
@@ -225,6 +228,7 @@ impl<S: Store> Session<'_, S> {
         match self.received.find(pid, true) {
             Some(at) => {
                 self.received.end(now, at);
+                self.kept.changed();
                 self.owe(AckKind::PubComp, pid, ReasonCode::SUCCESS);
             }
             // After a lost PUBCOMP, or a lost session of ours: the broker only wants to be done.

@@ -3,7 +3,7 @@
 //! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
 //! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages, queue
 //! policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
-//! `inbound` and `received` (received messages), `subs` and `subscribing`, `alias`, `flights` (Packet
+//! `inbound` and `received` (received messages), `keep` (what survives a loss of power), `subs` and `subscribing`, `alias`, `flights` (Packet
 //! Identifiers).
 
 mod acks;
@@ -12,6 +12,7 @@ mod config;
 mod flights;
 mod handshake;
 mod inbound;
+mod keep;
 mod liveness;
 mod memory;
 mod outbox;
@@ -28,6 +29,7 @@ pub use alias::OutboundAlias;
 pub use config::{Backoff, Config, FirstConnect, Ladder, Queue};
 pub use flights::Slot as FlightSlot;
 pub use handshake::Limits;
+pub use keep::{KeptSlot, Record, Unreadable};
 pub use memory::Memory;
 pub use received::{Ended as EndedSlot, Entry as ReceivedSlot};
 pub use stats::Stats;
@@ -43,6 +45,7 @@ use crate::wire::{Ack, AckKind, Connect, Disconnect, Packet, ReasonCode, Version
 use alias::{InboundAliases, OutboundAliases};
 use flights::Flights;
 use handshake::Dance;
+use keep::Kept;
 use liveness::Liveness;
 use phase::{Cut, Phase};
 use received::Received;
@@ -81,6 +84,7 @@ pub struct Session<'m, S> {
     owed: Ring<'m, Owed>,
     received: Received<'m>,
     subs: Subs<'m>,
+    kept: Kept<'m>,
     inbound_aliases: InboundAliases<'m>,
     outbound_aliases: OutboundAliases<'m>,
     /// AUTH to be sent.
@@ -134,6 +138,7 @@ impl<'m, S: Store> Session<'m, S> {
             owed: Ring::new(memory.owed),
             received: Received::new(memory.received, memory.ended),
             subs: Subs::new(memory.subs, memory.filters),
+            kept: Kept::new(memory.kept),
             inbound_aliases: InboundAliases::new(memory.inbound_aliases, memory.inbound_topics),
             outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),
             auth: None,

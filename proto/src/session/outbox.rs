@@ -50,19 +50,26 @@ impl<S: Store> Session<'_, S> {
         if !self.make_room(now, &content, message.tag, inbox)? {
             return Ok(());
         }
+        if message.qos != QoS::AtMostOnce && !self.kept.takes(&content) {
+            return Err(Refused::TooLarge);
+        }
         let meta = Meta {
             stage: Stage::Queued,
             tag: message.tag,
             qos: message.qos,
             retain: message.retain,
             pid: 0,
+            kept: 0,
             connection: 0,
             repeats: 0,
             accepted: now,
             sent: now,
             expires: message.expiry.map_or(Instant::MAX, |d| now + d),
         };
-        self.store.push(meta, content).map_err(|_| Refused::Store)?;
+        let key = self.store.push(meta, content).map_err(|_| Refused::Store)?;
+        if message.qos != QoS::AtMostOnce {
+            self.keep(key);
+        }
         self.stats.accepted += 1;
         if meta.expires != Instant::MAX {
             self.expiring += 1;
@@ -88,6 +95,7 @@ impl<S: Store> Session<'_, S> {
         self.store.len(Stage::Queued) >= self.cfg.queue.messages
             || self.store.bytes(Stage::Queued) + cost > self.cfg.queue.bytes
             || !self.store.fits(cost)
+            || !self.kept.has_room()
     }
 
     /// Applies the policy of a full queue. `Ok(false)`: the new message is the one dropped.
@@ -152,6 +160,7 @@ impl<S: Store> Session<'_, S> {
         } else {
             self.leave_queue(key);
         }
+        self.kept.release(meta.kept);
         self.store.remove(key);
         self.settle(meta.tag, outcome, inbox);
         self.room_again(inbox);

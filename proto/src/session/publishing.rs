@@ -27,6 +27,9 @@ impl<S: Store> Session<'_, S> {
                 self.sending.resend = self.store.next(key);
                 continue;
             }
+            if meta.qos == QoS::ExactlyOnce && self.kept.is_behind() {
+                return Put::Blocked;
+            }
             // The limits may be narrower than on the connection before.
             if first_here && let Some(reason) = self.ruled_out(key, meta.qos, meta.retain) {
                 self.finish(now, key, Outcome::Rejected(reason, Properties::EMPTY), inbox);
@@ -82,6 +85,10 @@ impl<S: Store> Session<'_, S> {
             if self.sending.open >= self.quota(meta.qos) || self.window_bytes_full() {
                 return Put::Nothing;
             }
+            if meta.kept != 0 && meta.qos == QoS::ExactlyOnce {
+                self.give_identifiers(inbox);
+                return Put::Blocked;
+            }
             let Some(pid) = self.flights.allocate(Flight::Message(key)) else {
                 return Put::Nothing;
             };
@@ -94,7 +101,7 @@ impl<S: Store> Session<'_, S> {
         Put::Nothing
     }
 
-    fn quota(&self, qos: QoS) -> u16 {
+    pub(super) fn quota(&self, qos: QoS) -> u16 {
         let mut window = self.cfg.window.min(self.limits.receive_maximum);
         if self.sending.narrowed > 0 {
             window = window.min(self.sending.narrowed);

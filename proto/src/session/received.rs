@@ -133,6 +133,12 @@ impl<'m> Received<'m> {
         self.rising > usual && self.ended.iter().any(same)
     }
 
+    /// Packet Identifier and digest of the QoS 2 messages that PUBREC was given for.
+    pub(super) fn recorded_ones(&self) -> impl Iterator<Item = (u16, u16)> {
+        let recorded = |e: &&Entry| e.qos2 && e.state == State::Recorded;
+        self.entries.as_slice().iter().filter(recorded).map(|e| (e.pid, e.digest))
+    }
+
     pub(super) fn digest(&self, at: usize) -> u16 {
         self.entries.as_slice().get(at).map_or(0, |e| e.digest)
     }

@@ -189,6 +189,10 @@ impl<S: Store> Session<'_, S> {
         let mut n = 0;
         while !self.owed.is_empty() || self.release_acknowledged(now) {
             let Some(owed) = self.owed.front() else { break };
+            // What it says has to outlast a loss of power first.
+            if owed.kind != AckKind::PubAck && self.kept.is_behind() {
+                break;
+            }
             if let Some(pid) = PacketId::new(owed.pid) {
                 let room = tx.get_mut(n..).unwrap_or(&mut []);
                 // [MQTT-4.6.0-4] those of earlier PUBRECs, which are to be sent again, go first.
@@ -243,6 +247,9 @@ impl<S: Store> Session<'_, S> {
     }
 
     fn put_rerelease(&mut self, now: Instant, tx: &mut [u8]) -> Put {
+        if self.sending.rerelease.is_some() && self.kept.is_behind() {
+            return Put::Blocked;
+        }
         while let Some(key) = self.sending.rerelease {
             let Some(meta) = self.store.meta(key) else { break };
             if meta.connection == self.connection && self.sending.is_recent(meta.sent) {

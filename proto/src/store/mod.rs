@@ -45,6 +45,8 @@ pub struct Meta {
     pub retain: bool,
     /// Packet Identifier once sent, else 0.
     pub pid: u16,
+    /// The key of its record on a durable medium, 0 if it has none.
+    pub kept: u16,
     /// The connection it was last sent on.
     pub connection: u32,
     /// How often it was sent again on that connection.

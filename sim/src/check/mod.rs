@@ -127,6 +127,11 @@ impl Checker {
         self.out.len()
     }
 
+    /// The host lost power: what it only heard and has not acted upon may be forgotten.
+    pub fn power_cut(&mut self) {
+        self.out.power_cut();
+    }
+
     /// A connection is open.
     pub fn opened(&mut self, now: Instant) {
         (self.now, self.spoke, self.phase) = (now, now, Phase::Open);

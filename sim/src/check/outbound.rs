@@ -1,6 +1,6 @@
 //! QoS 1 and 2 messages from the client.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use everlink_proto::wire::{Ack, AckKind, Publish, QoS, Version};
@@ -25,6 +25,8 @@ struct Message {
     stage: Stage,
     /// Place in the order in which the PUBRECs came.
     released: u64,
+    /// PUBREL was sent.
+    said: bool,
     /// The present stage's packet was sent on the present connection.
     here: bool,
     /// Its PUBLISH was sent on the present connection.
@@ -46,6 +48,10 @@ pub(super) struct Outbound {
     recs: VecDeque<u16>,
     /// PUBRECs for identifiers not in use, or already released: a PUBREL may follow, or not.
     strays: Vec<u16>,
+    /// QoS 2 exchanges that ended.
+    ended: BTreeSet<u16>,
+    /// Those of them that ended before the last loss of power.
+    forgotten: BTreeSet<u16>,
 }
 
 impl Outbound {
@@ -59,6 +65,15 @@ impl Outbound {
 
     pub(super) fn forget(&mut self) {
         *self = Self { order: self.order, ..Self::default() };
+    }
+
+    /// The host forgets what it only heard: QoS 1 exchanges, PUBRECs it has not answered, PUBCOMPs.
+    pub(super) fn power_cut(&mut self) {
+        self.messages.retain(|_, m| m.qos2);
+        for m in self.messages.values_mut().filter(|m| !m.said) {
+            m.stage = Stage::Published;
+        }
+        self.forgotten.append(&mut self.ended);
     }
 
     pub(super) fn disconnected(&mut self) {
@@ -85,6 +100,7 @@ impl Outbound {
             digest,
             stage: Stage::Published,
             released: 0,
+            said: false,
             here: true,
             counted: true,
             ruled_out: false,
@@ -168,7 +184,7 @@ impl Outbound {
             self.recs.retain(|waiting| *waiting != pid);
             let mut place = 0;
             if let Some(m) = self.messages.get_mut(&pid) {
-                (m.here, place) = (true, m.released);
+                (m.here, m.said, place) = (true, true, m.released);
             }
             let overtakes =
                 |m: &Message| m.stage == Stage::Released && !m.here && m.released < place;
@@ -182,6 +198,7 @@ impl Outbound {
         match self.messages.get_mut(&pid) {
             Some(m) if m.stage == Stage::Released => {
                 let was_here = std::mem::replace(&mut m.here, true);
+                m.said = true;
                 if was_here && version == Version::V5 {
                     return Err("MQTT-4.4.0-1: PUBREL again on the same connection");
                 }
@@ -192,6 +209,7 @@ impl Outbound {
                     _ => Ok(()),
                 }
             }
+            None if self.forgotten.contains(&pid) => Ok(()),
             _ => Err("PUBREL without PUBREC"),
         }
     }
@@ -205,7 +223,9 @@ impl Outbound {
             return;
         };
         match (ack.kind, m.qos2, m.stage) {
-            (AckKind::PubAck, false, _) | (AckKind::PubComp, true, Stage::Released) => {
+            (AckKind::PubAck, false, _) => self.remove(pid),
+            (AckKind::PubComp, true, Stage::Released) => {
+                self.ended.insert(pid);
                 self.remove(pid);
             }
             (AckKind::PubRec, true, Stage::Published) if ack.reason.is_error() => self.remove(pid),

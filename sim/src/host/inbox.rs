@@ -76,6 +76,8 @@ pub struct Recorder {
     pub messages: Vec<Message>,
     /// Operations that ended, in order.
     pub done: Vec<(Instant, Tag, Fate)>,
+    /// Tags of messages that are on the durable medium.
+    pub stored: Vec<Tag>,
     /// Tags of subscriptions: they are told again each time they are restored.
     pub(super) subscriptions: BTreeSet<u32>,
     /// Reason Strings that came with the outcomes.
@@ -130,6 +132,10 @@ impl Recorder {
 }
 
 impl Inbox for Recorder {
+    fn stored(&mut self, tag: Tag) {
+        self.stored.push(tag);
+    }
+
     fn message(&mut self, message: &Incoming<'_>) -> Verdict {
         if self.room == Some(0) {
             return Verdict::Busy;
