@@ -33,9 +33,9 @@ fn engine(version: Version) -> Engine {
         first_connect: FirstConnect::Forever,
         ..Config::default()
     };
-    let memory = Memory { kept: Table::growing(MESSAGES), ..Memory::growing(&cfg) };
+    let memory = Memory::growing(&cfg);
     let mut engine = Session::new(cfg, RamStore::new(), memory);
-    engine.keep_records(RECORD);
+    engine.keep_records(RECORD, Table::growing(MESSAGES));
     engine
 }
 

@@ -35,6 +35,11 @@ impl<'m, M: RawMutex, L: Link, B: Buffer, S: Store> Driver<'m, M, L, B, S> {
         Self { inner, guard: Guard(hub) }
     }
 
+    /// What it drives.
+    pub(super) fn hub(&self) -> &'m Hub<'m, M, S> {
+        self.guard.0
+    }
+
     /// Connects, and runs until the client is closed or, if the first-connect policy says so,
     /// gives up. Can be called again, any number of times: what is held goes out then.
     ///

@@ -178,6 +178,10 @@ enum Held {
 }
 
 impl Inbox for Front<'_> {
+    fn stored(&mut self, tag: Tag) {
+        self.waiters.stored(tag);
+    }
+
     fn message(&mut self, message: &Incoming<'_>) -> Verdict {
         let verdict = self.place(message);
         match verdict {

@@ -123,7 +123,6 @@ impl<
             owed: Table::fixed(&mut self.owed),
             received: Table::fixed(&mut self.received),
             ended: Table::fixed(&mut self.ended),
-            kept: Table::fixed(&mut []),
             subs: Table::fixed(&mut self.subscriptions),
             filters: Table::fixed(self.filters.as_flattened_mut()),
             inbound_aliases: Table::fixed(&mut self.inbound_aliases),

@@ -40,8 +40,11 @@ mod connect;
 mod defmt;
 mod driver;
 mod error;
+#[cfg(feature = "flash")]
+mod flash;
 mod hub;
 mod inbox;
+mod keep;
 mod mailbox;
 mod memory;
 mod publish;
@@ -57,7 +60,10 @@ pub use client::Client;
 pub use connect::Connect;
 pub use driver::Driver;
 pub use error::{NotDelivered, PublishError, SubscribeError};
+#[cfg(feature = "flash")]
+pub use flash::{Flash, SleepMemory};
 pub use hub::{Handler, Hub};
+pub use keep::{Found, Keeper, Medium};
 pub use mailbox::MailSlot;
 pub use memory::{Memory, Parts};
 pub use publish::{Delivery, Publish, Publishing};
@@ -70,5 +76,5 @@ pub use waiters::{Outcome, WaiterSlot};
 
 pub use crate::driver::Finished;
 pub use everlink_proto::engine::{Incoming as Message, Receipt, Verdict};
-pub use everlink_proto::session::Config;
+pub use everlink_proto::session::{Config, KeptSlot};
 pub use everlink_proto::wire::{Properties, Will};

@@ -213,6 +213,19 @@ impl<M: RawMutex, S: Store> core::fmt::Debug for Delivery<'_, M, S> {
     }
 }
 
+impl<M: RawMutex, S: Store> Delivery<'_, M, S> {
+    /// Waits until the message survives a loss of power: until a [`Keeper`](super::Keeper) has written it,
+    /// or it has come to its end, or the client is closed. Without a keeper that is its end. At QoS 0
+    /// nothing is written. Cancel-safe.
+    pub async fn stored(&mut self) {
+        poll_fn(|cx| {
+            let poll = self.client.look(|core| core.front.waiters.poll_stored(self.tag, cx));
+            poll.unwrap_or(Poll::Ready(()))
+        })
+        .await;
+    }
+}
+
 impl<M: RawMutex, S: Store> Future for Delivery<'_, M, S> {
     type Output = Outcome;
 

@@ -56,7 +56,15 @@ pub struct WaiterSlot {
 enum State {
     Free,
     Waiting,
+    /// On the durable medium, and waiting.
+    Stored,
     Done(Outcome),
+}
+
+impl State {
+    fn is_waiting(self) -> bool {
+        matches!(self, Self::Waiting | Self::Stored)
+    }
 }
 
 impl WaiterSlot {
@@ -95,7 +103,7 @@ impl<'m> Waiters<'m> {
     /// The operation ended.
     pub(super) fn done(&mut self, tag: Tag, outcome: Outcome) {
         if let Some(slot) = self.slot(tag)
-            && matches!(slot.state, State::Waiting)
+            && slot.state.is_waiting()
         {
             slot.state = State::Done(outcome);
             slot.waker.wake();
@@ -107,10 +115,31 @@ impl<'m> Waiters<'m> {
         match slot.state {
             State::Done(outcome) => Poll::Ready(outcome),
             State::Free => Poll::Ready(Outcome::Held),
-            State::Waiting => {
+            State::Waiting | State::Stored => {
                 slot.waker.register(cx.waker());
                 Poll::Pending
             }
+        }
+    }
+
+    /// The message is on the durable medium.
+    pub(super) fn stored(&mut self, tag: Tag) {
+        if let Some(slot) = self.slot(tag)
+            && matches!(slot.state, State::Waiting)
+        {
+            slot.state = State::Stored;
+            slot.waker.wake();
+        }
+    }
+
+    /// Whether the message is on the durable medium, or over; registers the waker if not.
+    pub(super) fn poll_stored(&mut self, tag: Tag, cx: &Context<'_>) -> Poll<()> {
+        match self.slot(tag) {
+            Some(slot) if matches!(slot.state, State::Waiting) => {
+                slot.waker.register(cx.waker());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
         }
     }
 
@@ -124,12 +153,12 @@ impl<'m> Waiters<'m> {
 
     /// Whether somebody really waits.
     pub(super) fn is_awaited(&self) -> bool {
-        self.0.iter().any(|s| matches!(s.state, State::Waiting) && s.waker.occupied())
+        self.0.iter().any(|s| s.state.is_waiting() && s.waker.occupied())
     }
 
     /// The client is closed: everybody who still waits learns that.
     pub(super) fn close(&mut self) {
-        for slot in self.0.iter_mut().filter(|s| matches!(s.state, State::Waiting)) {
+        for slot in self.0.iter_mut().filter(|s| s.state.is_waiting()) {
             slot.state = State::Done(Outcome::Held);
             slot.waker.wake();
         }

@@ -98,6 +98,12 @@ impl World {
         sim.net.reset_client(now, 0);
     }
 
+    /// The board loses power: its connection breaks, and it may forget what it only heard.
+    pub fn power_cut(&self) {
+        self.cut();
+        self.0.borrow_mut().check.power_cut();
+    }
+
     /// # Panics
     /// If there was a breach of the protocol.
     pub fn assert_conforms(&self) {

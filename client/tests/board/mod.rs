@@ -4,6 +4,8 @@
 
 pub mod alloc;
 pub mod executor;
+#[cfg(feature = "flash")]
+pub mod flash;
 pub mod link;
 pub mod time;
 

@@ -67,9 +67,8 @@ pub(super) struct Kept<'m> {
 }
 
 impl<'m> Kept<'m> {
-    pub(super) fn new(mut slots: Table<'m, KeptSlot>) -> Self {
-        slots.extend_to(slots.limit());
-        Self { slots, limit: 0, next: 1, changes: 0, written: 0 }
+    pub(super) fn none() -> Self {
+        Self { slots: Table::fixed(&mut []), limit: 0, next: 1, changes: 0, written: 0 }
     }
 
     /// The session's record is not what it was.
@@ -106,12 +105,19 @@ impl<'m> Kept<'m> {
     }
 }
 
-impl<S: Store> Session<'_, S> {
+impl<'m, S: Store> Session<'m, S> {
     /// From now on, what has to survive a loss of power is handed out by [`unsaved`](Self::unsaved),
-    /// in records of at most `limit` bytes; larger messages of QoS 1 and 2 are refused. To be
-    /// called before anything else is done with the session, and before [`restore`](Self::restore).
-    pub fn keep_records(&mut self, limit: usize) {
-        self.kept.limit = limit;
+    /// in records of at most `limit` bytes; larger messages of QoS 1 and 2 are refused. Of these,
+    /// `slots` limits how many there can be, 65 534 at most. To be called before anything else is done
+    /// with the session, and before [`restore`](Self::restore).
+    pub fn keep_records(&mut self, limit: usize, mut slots: Table<'m, KeptSlot>) {
+        slots.extend_to(slots.limit().min(usize::from(u16::MAX) - 1));
+        self.kept = Kept { slots, limit, ..Kept::none() };
+    }
+
+    /// The keys that [`restore`](Self::restore) takes.
+    pub fn record_keys(&self) -> core::ops::Range<u16> {
+        1..self.kept.slots.len() as u16 + 1
     }
 
     /// A message was accepted.

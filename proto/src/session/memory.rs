@@ -3,7 +3,6 @@
 use super::Owed;
 use super::alias::OutboundAlias;
 use super::flights::Slot;
-use super::keep::KeptSlot;
 use super::received::{Ended, Entry};
 use super::subs::Sub;
 use crate::mem::{Table, Text};
@@ -21,9 +20,6 @@ pub struct Memory<'m> {
     /// QoS 2 messages received last, to know them again after the broker crashed: the Receive
     /// Maximum, or nothing.
     pub ended: Table<'m, Ended>,
-    /// Messages on a durable medium, if there is one: as many as the store holds, else nothing.
-    /// See [`Session::unsaved`](super::Session::unsaved).
-    pub kept: Table<'m, KeptSlot>,
     /// Subscriptions.
     pub subs: Table<'m, Sub>,
     /// Bytes of their Topic Filters and properties.
@@ -52,7 +48,6 @@ impl Memory<'_> {
             owed: Table::growing(65_536),
             received: Table::growing(65_535),
             ended: Table::growing(usize::from(cfg.receive_maximum)),
-            kept: Table::growing(0),
             subs: Table::growing(SUBSCRIPTIONS),
             filters: Table::growing(64 << 20),
             inbound_aliases: Table::growing(aliases_in),

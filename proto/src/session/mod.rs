@@ -138,7 +138,7 @@ impl<'m, S: Store> Session<'m, S> {
             owed: Ring::new(memory.owed),
             received: Received::new(memory.received, memory.ended),
             subs: Subs::new(memory.subs, memory.filters),
-            kept: Kept::new(memory.kept),
+            kept: Kept::none(),
             inbound_aliases: InboundAliases::new(memory.inbound_aliases, memory.inbound_topics),
             outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),
             auth: None,

@@ -162,7 +162,6 @@ impl Arrays {
             owed: Table::fixed(&mut self.owed),
             received: Table::fixed(&mut self.received),
             ended: Table::fixed(&mut self.ended),
-            kept: Table::fixed(&mut []),
             subs: Table::fixed(&mut self.subs),
             filters: Table::fixed(&mut self.filters),
             inbound_aliases: Table::fixed(&mut self.inbound_aliases),

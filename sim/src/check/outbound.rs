@@ -27,6 +27,8 @@ struct Message {
     released: u64,
     /// PUBREL was sent.
     said: bool,
+    /// PUBREC came, and may have been forgotten.
+    unsure: bool,
     /// The present stage's packet was sent on the present connection.
     here: bool,
     /// Its PUBLISH was sent on the present connection.
@@ -52,6 +54,7 @@ pub(super) struct Outbound {
     ended: BTreeSet<u16>,
     /// Those of them that ended before the last loss of power.
     forgotten: BTreeSet<u16>,
+    power_cut: bool,
 }
 
 impl Outbound {
@@ -70,10 +73,11 @@ impl Outbound {
     /// The host forgets what it only heard: QoS 1 exchanges, PUBRECs it has not answered, PUBCOMPs.
     pub(super) fn power_cut(&mut self) {
         self.messages.retain(|_, m| m.qos2);
-        for m in self.messages.values_mut().filter(|m| !m.said) {
-            m.stage = Stage::Published;
+        for m in self.messages.values_mut() {
+            m.unsure = !m.said;
         }
         self.forgotten.append(&mut self.ended);
+        self.power_cut = true;
     }
 
     pub(super) fn disconnected(&mut self) {
@@ -101,6 +105,7 @@ impl Outbound {
             stage: Stage::Published,
             released: 0,
             said: false,
+            unsure: false,
             here: true,
             counted: true,
             ruled_out: false,
@@ -134,7 +139,9 @@ impl Outbound {
         let (first, stage) = (m.first, m.stage);
         let known = m.digest.replace(digest);
         (m.here, m.counted) = (true, true);
-        if stage == Stage::Released {
+        if std::mem::take(&mut m.unsure) {
+            m.stage = Stage::Published;
+        } else if stage == Stage::Released {
             return Err("MQTT-4.3.3-6: PUBLISH after PUBREC");
         }
         if !publish.dup && known.is_some() {
@@ -169,7 +176,8 @@ impl Outbound {
             self.messages.values().any(|m| m.stage == Stage::Published && !m.here && !m.ruled_out);
         let len = publish.topic.len() + publish.payload.len() + publish.props.raw().len();
         self.add(pid, publish.qos, Some(digest), (publish.retain, len));
-        if publish.dup {
+        // After a loss of power the host cannot know whether it was the first.
+        if publish.dup && !self.power_cut {
             Err("MQTT-3.3.1-1: DUP at the first sending")
         } else if overtakes {
             Err("a new message overtakes those to be sent again")
@@ -198,7 +206,7 @@ impl Outbound {
         match self.messages.get_mut(&pid) {
             Some(m) if m.stage == Stage::Released => {
                 let was_here = std::mem::replace(&mut m.here, true);
-                m.said = true;
+                (m.said, m.unsure) = (true, false);
                 if was_here && version == Version::V5 {
                     return Err("MQTT-4.4.0-1: PUBREL again on the same connection");
                 }
