@@ -33,6 +33,9 @@ pub struct BrokerConfig {
     pub auth: Option<AuthPlan>,
     /// User Name and Password to insist on.
     pub login: Option<(String, Vec<u8>)>,
+    /// Whether a QoS 2 message is passed on only when its PUBREL comes, instead of at its first
+    /// PUBLISH: the other way that 4.3.3 allows. Until then it is lost with the session.
+    pub take_at_release: bool,
     /// Whether a 3.1.1 client whose publication is refused loses its connection; otherwise it
     /// gets the acknowledgement and the message is dropped, as 3.1.1 leaves no other way.
     pub close_on_refused_publish: bool,
@@ -55,6 +58,7 @@ impl Default for BrokerConfig {
             queue: 100_000,
             auth: None,
             login: None,
+            take_at_release: false,
             close_on_refused_publish: false,
         }
     }

@@ -83,6 +83,9 @@ impl Broker {
             conn.accept(&client, &Connect { keep_alive, ..*connect }, &self.cfg);
         }
         self.send_connack(id, session_present, &client, connect);
+        if let Some(Refusal { reason, server }) = self.faults.send_away.pop_front() {
+            return self.disconnect(&client, reason, server.as_deref());
+        }
         self.pump(&client);
     }
 

@@ -72,12 +72,17 @@ impl Broker {
             if conn.is_crowded() {
                 return;
             }
-            let quota = conn.receive_maximum;
+            let quota = if self.faults.overrun { usize::MAX } else { conn.receive_maximum };
             let Some(session) = self.sessions.get_mut(client) else { return };
             let under_way = session.flights.iter().filter(|f| f.sent).count();
-            let resend = session.flights.iter().position(|f| !f.sent);
+            // [MQTT-3.3.4-8] Only PUBLISH waits for the quota.
+            let full = under_way >= quota;
+            let may_go = |f: &Flight| !f.sent && (!full || f.stage == Stage::Released);
+            let resend = session.flights.iter().position(may_go);
+            let left = session.flights.iter().any(|f| !f.sent);
             match (resend, session.queue.front()) {
-                (Some(at), _) if under_way < quota => self.resend(client, id, at),
+                (Some(at), _) => self.resend(client, id, at),
+                (None, _) if left => return,
                 (None, Some(next)) if next.qos == QoS::AtMostOnce || under_way < quota => {
                     self.send_next(client, id);
                 }
@@ -143,7 +148,7 @@ impl Broker {
         let props = Properties::from_trusted_raw(&message.props).with_list(&list);
         let (qos, retain, payload) = (delivery.qos, delivery.retain, message.payload.as_slice());
         let publish = Publish { dup, qos, retain, topic, pid, props, payload };
-        if publish.encoded_len(conn.version) > conn.maximum_packet_size {
+        if publish.encoded_len(conn.version) > conn.maximum_packet_size && !self.faults.overrun {
             // [MQTT-3.1.2-25] as if it had been sent.
             if let (Some(session), Some(pid)) = (self.sessions.get_mut(client), pid) {
                 session.finish(pid);

@@ -38,8 +38,12 @@ struct Rule {
 pub struct Faults {
     rng: Rng,
     rules: Vec<Rule>,
+    /// The Receive Maximum and the Maximum Packet Size of clients are not heeded.
+    pub overrun: bool,
     /// The next CONNECTs are refused, one for each entry.
     pub refuse_connect: VecDeque<Refusal>,
+    /// The next clients are accepted and then sent away, one for each entry.
+    pub send_away: VecDeque<Refusal>,
     /// Publications to matching topics are refused.
     pub refuse_publish: Vec<(String, ReasonCode)>,
     /// Subscriptions to exactly this filter are refused.
@@ -51,7 +55,9 @@ impl Faults {
         Self {
             rng: Rng::with_seed(seed),
             rules: Vec::new(),
+            overrun: false,
             refuse_connect: VecDeque::new(),
+            send_away: VecDeque::new(),
             refuse_publish: Vec::new(),
             refuse_subscribe: Vec::new(),
         }
@@ -88,9 +94,10 @@ impl Faults {
         self.rules.push(Rule { packet, inbound: false, skip: 0, times: u32::MAX, odds, act });
     }
 
-    /// Forgets all rules about packets.
+    /// Forgets all rules about packets, and heeds what clients say again.
     pub fn clear(&mut self) {
         self.rules.clear();
+        self.overrun = false;
     }
 
     fn add(&mut self, packet: PacketType, inbound: bool, times: u32, act: Act) {

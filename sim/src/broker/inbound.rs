@@ -29,11 +29,14 @@ impl Broker {
     /// the same identifier are the same message.
     fn on_exactly_once(&mut self, id: PipeId, publish: &Publish<'_>, topic: &str, pid: PacketId) {
         let client = self.client_of(id);
-        let new = self
-            .sessions
-            .get_mut(&client)
-            .is_some_and(|session| session.received.insert(pid.get()));
-        if new {
+        let Some(session) = self.sessions.get_mut(&client) else { return };
+        let known = session.received.contains_key(&pid.get());
+        if !known && self.cfg.take_at_release {
+            let (accepted, message) = self.message(id, publish, topic);
+            self.arrived.push(accepted.clone());
+            self.keep(&client, pid, Some((accepted, message)));
+        } else if !known {
+            self.keep(&client, pid, None);
             self.take(id, publish, topic);
         } else if !publish.dup {
             self.violation(id, "MQTT-2.2.1-3", format!("#{pid} used again before its PUBREL"));
@@ -41,11 +44,31 @@ impl Broker {
         self.send(id, Ack::new(AckKind::PubRec, pid));
     }
 
+    /// Remembers a Packet Identifier until its PUBREL.
+    fn keep(&mut self, client: &str, pid: PacketId, message: Option<(Accepted, Message)>) {
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.received.insert(pid.get(), message);
+        }
+    }
+
     fn take(&mut self, id: PipeId, publish: &Publish<'_>, topic: &str) {
-        let client = self.client_of(id);
-        self.accepted.push(Accepted {
+        let (accepted, message) = self.message(id, publish, topic);
+        if self.cfg.take_at_release {
+            self.arrived.push(accepted.clone());
+        }
+        self.accept_message(accepted, message);
+    }
+
+    fn accept_message(&mut self, accepted: Accepted, message: Message) {
+        let client = accepted.client.clone();
+        self.accepted.push(Accepted { at: self.now, ..accepted });
+        self.route(Some(&client), message);
+    }
+
+    fn message(&self, id: PipeId, publish: &Publish<'_>, topic: &str) -> (Accepted, Message) {
+        let accepted = Accepted {
             at: self.now,
-            client: client.clone(),
+            client: self.client_of(id),
             topic: topic.to_owned(),
             payload: publish.payload.to_vec(),
             qos: publish.qos,
@@ -53,9 +76,9 @@ impl Broker {
             dup: publish.dup,
             expiry: publish.props.message_expiry(),
             pid: publish.pid.map_or(0, PacketId::get),
-        });
+        };
         let message = Message::new(topic, publish.payload, publish.qos, publish.retain);
-        self.route(Some(&client), message.with_props(publish.props));
+        (accepted, message.with_props(publish.props))
     }
 
     /// The Topic Name, behind its alias if it has one; `None` if the connection ended for it.
@@ -120,10 +143,7 @@ impl Broker {
             _ => AckKind::PubAck,
         };
         if !v5 && kind == AckKind::PubRec {
-            let client = self.client_of(id);
-            if let Some(session) = self.sessions.get_mut(&client) {
-                session.received.insert(pid.get());
-            }
+            self.keep(&self.client_of(id), pid, None);
         }
         self.send(id, Ack { reason, ..Ack::new(kind, pid) });
     }
@@ -141,7 +161,11 @@ impl Broker {
             }
             AckKind::PubRel => {
                 // Unknown after a PUBCOMP that got lost, so no breach.
-                let reason = outcome(session.received.remove(&ack.pid.get()));
+                let known = session.received.remove(&ack.pid.get());
+                let reason = outcome(known.is_some());
+                if let Some((accepted, message)) = known.flatten() {
+                    self.accept_message(accepted, message);
+                }
                 self.send(id, Ack { reason, ..Ack::new(AckKind::PubComp, ack.pid) });
             }
         }

@@ -53,6 +53,8 @@ pub struct Broker {
     /// Packets to be sent later.
     delayed: Vec<(Instant, PipeId, Vec<u8>)>,
     accepted: Vec<Accepted>,
+    /// What came first when, if messages may be taken later than they come.
+    arrived: Vec<Accepted>,
     refused: Vec<RefusedPublish>,
     violations: Vec<Violation>,
     connects: Vec<Connected>,
@@ -90,6 +92,7 @@ impl Broker {
             wills: BTreeMap::new(),
             delayed: Vec::new(),
             accepted: Vec::new(),
+            arrived: Vec::new(),
             refused: Vec::new(),
             violations: Vec::new(),
             connects: Vec::new(),
@@ -102,6 +105,12 @@ impl Broker {
     /// Every message accepted from clients, in order. A QoS 2 message is in here once.
     pub fn accepted(&self) -> &[Accepted] {
         &self.accepted
+    }
+
+    /// Every message in the order in which each came first: as [`accepted`](Self::accepted), unless
+    /// the broker takes messages [at PUBREL](BrokerConfig::take_at_release).
+    pub fn arrived(&self) -> &[Accepted] {
+        if self.arrived.is_empty() { &self.accepted } else { &self.arrived }
     }
 
     /// Every publication refused by [`Faults::refuse_publish`].

@@ -1,11 +1,11 @@
 //! What the broker knows of a client across connections (4.1).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::PacketId;
 
-use super::message::{Delivery, Sub};
+use super::message::{Accepted, Delivery, Message, Sub};
 use crate::netem::PipeId;
 
 #[derive(Debug, Default)]
@@ -16,8 +16,8 @@ pub(super) struct Session {
     pub(super) flights: VecDeque<Flight>,
     /// Not yet sent.
     pub(super) queue: VecDeque<Delivery>,
-    /// QoS 2 messages taken whose PUBREL has not come.
-    pub(super) received: BTreeSet<u16>,
+    /// QoS 2 messages whose PUBREL has not come; with the message if it is taken only then.
+    pub(super) received: BTreeMap<u16, Option<(Accepted, Message)>>,
     /// Session Expiry Interval, in seconds.
     pub(super) expiry: u32,
     pub(super) expires_at: Option<Instant>,
