@@ -26,6 +26,8 @@ pub(super) struct Recovery {
     up_since: Option<Instant>,
     /// The broker said to use another server: no failure, unless it goes on and on.
     pub(super) redirected: bool,
+    /// How often in a row.
+    redirects: u32,
     random: u64,
 }
 
@@ -47,6 +49,7 @@ impl Recovery {
             down_since: None,
             up_since: None,
             redirected: false,
+            redirects: 0,
             // xorshift must not start at zero; spread seeds that differ in few bits.
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
         }
@@ -76,7 +79,7 @@ impl Recovery {
             return Next::Retry { at: now, cut: Depth::Pipe };
         }
         if was_up.is_some_and(|t| now.since(t) >= cfg.backoff.stable) {
-            self.failures = 0;
+            (self.failures, self.redirects) = (0, 0);
         }
         if was_up.is_none() && !redirected && cfg.endpoints > 1 {
             self.endpoint = (self.endpoint + 1) % cfg.endpoints;
@@ -86,7 +89,9 @@ impl Recovery {
             self.failures = self.failures.min(1);
         }
         self.failures = self.failures.saturating_add(1);
-        if redirected && self.failures <= REDIRECTS {
+        // Counted apart: a broker that accepts before it sends us away ends the row of failures.
+        self.redirects = if redirected { self.redirects.saturating_add(1) } else { 0 };
+        if redirected && self.redirects <= REDIRECTS {
             return Next::Retry { at: now, cut: Depth::Pipe };
         }
         if !self.ever_up {

@@ -73,6 +73,18 @@ fn two_brokers_that_point_at_each_other_cause_no_busy_loop() {
     assert!(pair.opens.len() < 100, "{} attempts in a minute", pair.opens.len());
 }
 
+/// Found by the campaign: each connection that comes up seemed to end the row of failures.
+#[test]
+fn a_broker_that_accepts_and_then_points_at_itself_causes_no_busy_loop() {
+    let mut pair = two(true);
+    pair.inbox.servers.insert("first".to_owned(), 0);
+    let here = Refusal { reason: ReasonCode::SERVER_MOVED, server: Some("first".to_owned()) };
+    pair.broker().faults.send_away.resize(10_000, here);
+    pair.open();
+    pair.run_for(secs(60));
+    assert!(pair.opens.len() < 300, "{} attempts in a minute", pair.opens.len());
+}
+
 /// To be sent elsewhere is no failure: the endpoint in use keeps its turn.
 #[test]
 fn the_endpoint_is_not_left_for_it() {
