@@ -37,6 +37,7 @@ mod refused_subscribe;
 mod resubscribe;
 mod resume_same_id_dup;
 mod session_lost;
+mod session_without_expiry;
 mod slow_path_is_not_dead;
 mod unanswered_connect;
 mod unknown_pubrel;
