@@ -24,6 +24,10 @@ no-std:
 demo *ARGS:
     cargo run --release -p everlink-cli -- demo {{ARGS}}
 
+# Random faults on fake time: `just sim 100000`; `just sim --seed 7` repeats one seed with its trace.
+sim *ARGS:
+    cargo run --release -q -p everlink-sim --bin everlink-sim -- {{ARGS}}
+
 # Side by side with other clients: see bench/README.md.
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod campaign;
 pub mod check;
 pub mod clock;
 pub mod host;

@@ -1,5 +1,8 @@
 //! What a run starts with: drawn from its seed.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use everlink_proto::engine::WhenFull;
 use everlink_proto::mem::{Table, Text};
 use everlink_proto::session::{
@@ -9,25 +12,25 @@ use everlink_proto::session::{
 use everlink_proto::store::{FixedStore, MessageSlot, RamStore};
 use everlink_proto::time::Duration;
 use everlink_proto::wire::{QoS, Version};
-use everlink_sim::broker::BrokerConfig;
-use everlink_sim::host::Buffers;
 use fastrand::Rng;
 
-use crate::store::AnyStore;
+use super::store::{Kind, SimStore};
+use crate::broker::BrokerConfig;
+use crate::host::Buffers;
 
-pub(crate) fn millis(n: u64) -> Duration {
+pub(super) fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-pub(crate) fn secs(n: u64) -> Duration {
+pub(super) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-pub(crate) fn one_of<T: Copy>(rng: &mut Rng, list: &[T]) -> T {
+pub(super) fn one_of<T: Copy>(rng: &mut Rng, list: &[T]) -> T {
     list[rng.usize(..list.len())]
 }
 
-pub(crate) fn config(rng: &mut Rng, version: Version) -> Config {
+pub(super) fn config(rng: &mut Rng, version: Version) -> Config {
     let maximum_packet_size = one_of(rng, &[512, 4096, 65_536]);
     Config {
         version,
@@ -84,15 +87,15 @@ fn ladder(rng: &mut Rng) -> Ladder {
     }
 }
 
-pub(crate) fn buffers(cfg: &Config) -> Buffers {
+pub(super) fn buffers(cfg: &Config) -> Buffers {
     Buffers { receive: cfg.maximum_packet_size as usize, transmit: cfg.transmit_buffer }
 }
 
 /// What the broker offers; drawn anew from time to time.
-pub(crate) fn offer(rng: &mut Rng, version: Version) -> BrokerConfig {
+pub(super) fn offer(rng: &mut Rng, version: Version, take_at_release: bool) -> BrokerConfig {
     // A 3.1.1 broker cannot say what it does not take.
     if version == Version::V311 {
-        return BrokerConfig::default();
+        return BrokerConfig { take_at_release, ..BrokerConfig::default() };
     }
     let rarely = rng.u8(..6) == 0;
     BrokerConfig {
@@ -105,12 +108,13 @@ pub(crate) fn offer(rng: &mut Rng, version: Version) -> BrokerConfig {
         subscription_ids_available: rng.bool(),
         server_keep_alive: one_of(rng, &[None, None, Some(2), Some(30)]),
         session_expiry: one_of(rng, &[None, None, None, Some(15), Some(7200)]),
+        take_at_release,
         ..BrokerConfig::default()
     }
 }
 
 /// Arrays as a board would have them, or none for tables that grow.
-pub(crate) struct Arrays {
+pub(super) struct Arrays {
     fixed: bool,
     slots: Vec<MessageSlot>,
     bytes: Vec<u8>,
@@ -127,7 +131,7 @@ pub(crate) struct Arrays {
 }
 
 impl Arrays {
-    pub(crate) fn new(rng: &mut Rng, cfg: &Config) -> Self {
+    pub(super) fn new(rng: &mut Rng, cfg: &Config) -> Self {
         let window = usize::from(cfg.window);
         let received = match cfg.version {
             Version::V5 => usize::from(cfg.receive_maximum),
@@ -151,12 +155,17 @@ impl Arrays {
         }
     }
 
-    pub(crate) fn split(&mut self, rng: &mut Rng, cfg: &Config) -> (AnyStore<'_>, Memory<'_>) {
+    pub(super) fn split(
+        &mut self,
+        rng: &mut Rng,
+        cfg: &Config,
+        broken: Rc<Cell<bool>>,
+    ) -> (SimStore<'_>, Memory<'_>) {
         if !self.fixed {
             let store = if rng.bool() { RamStore::new() } else { RamStore::indexed() };
-            return (AnyStore::Ram(store), Memory::growing(cfg));
+            return (SimStore::new(Kind::Ram(store), broken), Memory::growing(cfg));
         }
-        let store = AnyStore::Fixed(FixedStore::new(&mut self.slots, &mut self.bytes));
+        let store = Kind::Fixed(FixedStore::new(&mut self.slots, &mut self.bytes));
         let memory = Memory {
             flights: Table::fixed(&mut self.flights),
             owed: Table::fixed(&mut self.owed),
@@ -169,6 +178,6 @@ impl Arrays {
             outbound_aliases: Table::fixed(&mut self.outbound_aliases),
             outbound_topics: Table::fixed(&mut self.outbound_topics),
         };
-        (store, memory)
+        (SimStore::new(store, broken), memory)
     }
 }

@@ -1,54 +1,75 @@
 //! One run: an engine, a broker and a network, driven by a seed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use everlink_proto::engine::{Engine, Event, Receipt, Step, Tag};
+use everlink_proto::engine::{Cause, Engine, Event, Receipt, Step, Tag};
 use everlink_proto::session::{Backoff, Config, Session};
+use everlink_proto::store::{Stage, Store};
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::Version;
-use everlink_sim::netem::Listen;
-use everlink_sim::pair::Pair;
 use fastrand::Rng;
 
-use crate::Counts;
-use crate::ledger::Ledger;
-use crate::setup::{self, Arrays, millis, secs};
-use crate::store::AnyStore;
+use super::ledger::Ledger;
+use super::setup::{self, Arrays, millis, secs};
+use super::store::SimStore;
+use super::{Counts, Plan};
+use crate::netem::Listen;
+use crate::pair::Pair;
 
 /// Client Identifier of the simulated host.
-pub(crate) const CLIENT: &str = "host-0";
+pub(super) const CLIENT: &str = "host-0";
+/// Server References: the broker itself, and a server that cannot be reached.
+pub(super) const HERE: &str = "here";
+pub(super) const NOWHERE: &str = "nowhere";
+/// No message of the campaign is larger.
+const LARGEST: usize = 2_700;
+/// No schedule is longer.
+pub(super) const MOST_STEPS: usize = 60;
 
-pub(crate) struct World<'m> {
-    pub(crate) pair: Pair<Session<'m, AnyStore<'m>>>,
-    pub(crate) rng: Rng,
-    pub(crate) cfg: Config,
-    pub(crate) ledger: Ledger,
+pub(super) struct World<'m> {
+    pub(super) pair: Pair<Session<'m, SimStore<'m>>>,
+    pub(super) rng: Rng,
+    pub(super) cfg: Config,
+    pub(super) ledger: Ledger,
     /// What was asked of the session last, for each filter.
-    pub(crate) wanted: BTreeMap<&'static str, bool>,
+    pub(super) wanted: BTreeMap<&'static str, bool>,
     /// SUBSCRIBEs and UNSUBSCRIBEs accepted.
-    pub(crate) operations: Vec<Tag>,
+    pub(super) operations: Vec<Tag>,
     /// Messages received when, and not yet acknowledged by the application; how many it has seen.
-    pub(crate) unacknowledged: Vec<(Receipt, Instant)>,
-    pub(crate) looked_at: usize,
-    pub(crate) closed: bool,
+    pub(super) unacknowledged: Vec<(Receipt, Instant)>,
+    pub(super) looked_at: usize,
+    pub(super) closed: bool,
+    /// The store takes nothing.
+    pub(super) broken: Rc<Cell<bool>>,
+    /// The broker takes QoS 2 messages only at PUBREL.
+    pub(super) take_at_release: bool,
+    /// The broker exceeded the client's limits.
+    pub(super) overrun: bool,
     /// The broker did not see an acknowledgement, so that it waits for the next connection.
-    pub(crate) broker_waits: bool,
+    pub(super) broker_waits: bool,
     /// Connections made because the application asked.
-    pub(crate) requested: usize,
+    pub(super) requested: usize,
+    faults: BTreeMap<&'static str, u64>,
     verbose: bool,
 }
 
 /// One run; what it had in it.
-pub(crate) fn run(seed: u64, verbose: bool) -> Counts {
-    let mut rng = Rng::with_seed(seed);
+pub(super) fn run(plan: &Plan) -> Counts {
+    let mut rng = Rng::with_seed(plan.seed);
     let version = if rng.bool() { Version::V5 } else { Version::V311 };
+    let take_at_release = rng.bool();
     let cfg = setup::config(&mut rng, version);
     let mut arrays = Arrays::new(&mut rng, &cfg);
-    let (store, memory) = arrays.split(&mut rng, &cfg);
+    let broken = Rc::new(Cell::new(false));
+    let (store, memory) = arrays.split(&mut rng, &cfg, broken.clone());
     let session = Session::new(cfg.clone(), store, memory);
-    let mut pair = Pair::with_buffers(seed, session, setup::buffers(&cfg));
+    let mut pair = Pair::with_buffers(plan.seed, session, setup::buffers(&cfg));
     pair.endpoints = vec![0; usize::from(cfg.endpoints)];
-    if verbose {
+    pair.inbox.servers = [(HERE.to_owned(), 0), (NOWHERE.to_owned(), 1)].into();
+    pair.net.listener(1).mode = Listen::Fail(Cause::Unreachable);
+    if plan.verbose {
         pair.trace.keep(1_000_000);
     }
     let mut world = World {
@@ -61,41 +82,63 @@ pub(crate) fn run(seed: u64, verbose: bool) -> Counts {
         unacknowledged: Vec::new(),
         looked_at: 0,
         closed: false,
+        broken,
+        take_at_release,
+        overrun: false,
         broker_waits: false,
         requested: 0,
-        verbose,
+        faults: BTreeMap::new(),
+        verbose: plan.verbose,
     };
     world.note(|w| format!("{:?}", w.cfg));
-    world.live();
+    world.live(plan);
     world.mend();
     world.judge();
     let counts = world.counts();
-    if verbose {
-        println!("{}\n{counts:?}", world.pair.trace);
+    if plan.verbose {
+        println!("{}", world.pair.trace);
     }
     counts
 }
 
 impl World<'_> {
-    pub(crate) fn note(&mut self, text: impl FnOnce(&Self) -> String) {
+    pub(super) fn note(&mut self, text: impl FnOnce(&Self) -> String) {
         if self.verbose {
             let (now, text) = (self.pair.now(), text(self));
             self.pair.trace.note(now, format!("       * {text}"));
         }
     }
 
-    fn live(&mut self) {
+    pub(super) fn fault(&mut self, name: &'static str) {
+        self.note(|_| name.to_owned());
+        *self.faults.entry(name).or_default() += 1;
+    }
+
+    fn live(&mut self, plan: &Plan) {
         self.change_offer();
         self.change_path();
         self.pair.inbox.manual = self.rng.u8(..4) == 0;
         self.subscribe("in/#");
         self.pair.open();
-        for _ in 0..self.rng.usize(5..60) {
-            self.pause();
-            self.act();
-            self.look();
-            self.check_accounts();
+        for step in 0..self.rng.usize(5..MOST_STEPS) {
+            // A seed of its own: what is left out changes nothing else.
+            let mut draw = Rng::with_seed(plan.seed ^ (step as u64 + 1) << 40);
+            self.rng = Rng::with_seed(draw.u64(..));
+            if plan.takes(step) {
+                self.step(step);
+            }
         }
+        self.rng = Rng::with_seed(!plan.seed);
+    }
+
+    fn step(&mut self, step: usize) {
+        self.note(|_| format!("step {step}"));
+        self.pause();
+        self.check_timer();
+        self.act();
+        self.look();
+        self.check_accounts();
+        self.check_memory();
     }
 
     fn pause(&mut self) {
@@ -119,7 +162,7 @@ impl World<'_> {
         let Some((up, _)) = ups.filter(|_| self.pair.engine.status().step == Step::Up) else {
             return;
         };
-        let waiting = self.unacknowledged.iter().filter(|(_, at)| at >= up).count();
+        let waiting = self.unacknowledged.iter().filter(|(_, at)| at > up).count();
         let owed = self.pair.check.owed();
         if owed < waiting {
             self.pair.fail(&format!("{waiting} messages wait for the application, {owed} owed"));
@@ -131,6 +174,52 @@ impl World<'_> {
         let (s, held) = (self.pair.engine.stats(), self.pair.engine.held() as u64);
         if s.accepted != s.delivered + s.rejected + s.expired + s.dropped + held {
             self.pair.fail(&format!("accounts: {s:?}, held {held}"));
+        }
+    }
+
+    /// Bounded memory: the limits of queue and window hold.
+    fn check_memory(&self) {
+        let (store, queue) = (self.pair.engine.store(), &self.cfg.queue);
+        let window = usize::from(self.cfg.window);
+        let under_way = store.len(Stage::Sent) + store.len(Stage::Released);
+        // A lost session puts what was under way back into the queue.
+        let queued = store.len(Stage::Queued);
+        if under_way > window || queued + under_way > queue.messages + window {
+            self.pair.fail(&format!("memory: {queued} queued, {under_way} under way"));
+        }
+        let bytes = store.bytes(Stage::Queued);
+        if bytes > queue.bytes + window * LARGEST {
+            self.pair.fail(&format!("memory: {bytes} bytes queued"));
+        }
+    }
+
+    /// While the client is open, a timer runs, and it lies no further ahead than any time it could
+    /// be for.
+    fn check_timer(&self) {
+        let step = self.pair.engine.status().step;
+        if step == Step::Idle {
+            return;
+        }
+        let Config { backoff, ladder, keep_alive, open_timeout, response_time, .. } = &self.cfg;
+        let ping = millis(250) * u32::from((*keep_alive).max(80));
+        let times = [
+            *open_timeout,
+            *response_time,
+            backoff.max,
+            backoff.refused,
+            ladder.pipe_hold,
+            ladder.link_hold,
+            ladder.device_hold,
+            ping,
+        ];
+        let longest = times.into_iter().max().unwrap_or_default() + Backoff::FLOOR;
+        let now = self.pair.now();
+        match self.pair.hosts[0].next_event() {
+            None => self.pair.fail(&format!("no timer runs in {step:?}")),
+            Some(at) if at.since(now) > longest => {
+                self.pair.fail(&format!("a timer in {step:?} fires only in {:?}", at.since(now)));
+            }
+            Some(_) => {}
         }
     }
 
@@ -151,6 +240,9 @@ impl World<'_> {
         self.pair.net.listener(0).delay = Duration::ZERO;
         self.pair.broker().faults.clear();
         self.pair.broker().faults.refuse_connect.clear();
+        self.pair.broker().faults.send_away.clear();
+        self.broken.set(false);
+        self.pair.inbox.servers.clear();
         self.pair.inbox.room = None;
         self.pair.inbox.manual = false;
         self.pair.inbox.distrusts = false;
@@ -158,6 +250,10 @@ impl World<'_> {
         self.acknowledge_all();
         if self.broker_waits {
             self.pair.net.reset_client(now, 0);
+        }
+        if self.overrun {
+            // What it sent in excess found no room, and what it may send now need not be that.
+            self.pair.restart_broker(false);
         }
         if self.closed {
             self.open();
@@ -178,7 +274,7 @@ impl World<'_> {
 
     fn come_up(&mut self) {
         let bound = self.recovery_bound();
-        let is_up = |pair: &Pair<Session<'_, AnyStore<'_>>>| pair.engine.status().step == Step::Up;
+        let is_up = |pair: &Pair<Session<'_, SimStore<'_>>>| pair.engine.status().step == Step::Up;
         // A reset is noticed when the network moves on.
         self.pair.run_for(millis(10));
         self.pair.run_until(bound, "the session to come up", is_up);
@@ -218,7 +314,7 @@ impl World<'_> {
     fn judge(&mut self) {
         self.check_accounts();
         self.pair.assert_conforms();
-        self.ledger.judge(&self.pair);
+        self.ledger.judge(&self.pair, self.overrun);
         self.check_subscriptions();
         self.check_attempts();
         self.check_wakes();
@@ -245,21 +341,27 @@ impl World<'_> {
     /// No more attempts in any minute than backoff and the application's own requests explain.
     fn check_attempts(&self) {
         let opens: Vec<Instant> = self.pair.opens.iter().map(|(at, _)| *at).collect();
+        // Pauses are drawn between the least one and at least twice the first bound.
+        let mean = (self.cfg.backoff.min * 2 + Backoff::FLOOR) / 2;
+        let expected = 40 + (secs(80).as_millis() / mean.as_millis()) as usize;
+        // A few redirects in a row are followed at once.
+        let per_pause = if self.faults.contains_key("broker redirects") { 4 } else { 1 };
         let mut first = 0;
         for (n, at) in opens.iter().enumerate() {
             while at.since(opens[first]) > secs(60) {
                 first += 1;
             }
-            let most = 60 + 3 * self.requested;
+            let most = expected * per_pause + 3 * self.requested;
             if n - first >= most {
                 self.pair.fail(&format!("{} attempts in a minute", n - first + 1));
             }
         }
     }
 
-    fn counts(&self) -> Counts {
+    fn counts(&mut self) -> Counts {
         let s = self.pair.engine.stats();
         Counts {
+            seeds: 1,
             accepted: s.accepted,
             delivered: s.delivered,
             received: s.received,
@@ -268,7 +370,8 @@ impl World<'_> {
             repeats: s.repeats,
             duplicates: s.duplicates,
             strays: s.strays,
-            simulated_secs: self.pair.elapsed().as_secs(),
+            seconds: self.pair.elapsed().as_secs(),
+            faults: std::mem::take(&mut self.faults),
         }
     }
 }
