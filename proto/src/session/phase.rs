@@ -130,7 +130,10 @@ impl<S: Store> Session<'_, S> {
         self.subs.connection_lost();
         self.inbound_aliases.clear();
         self.outbound_aliases.reset(0);
-        self.received.connection_lost();
+        // Attempts that came to nothing tell nothing about what the broker remembers.
+        if matches!(self.phase, Phase::Up | Phase::Leaving { .. }) {
+            self.received.connection_lost();
+        }
     }
 
     pub(super) fn start_leaving(&mut self, now: Instant, disconnect: Disconnect<'_>) {

@@ -45,6 +45,23 @@ fn a_message_of_an_exchange_that_is_over_is_not_delivered_again() {
 }
 
 #[test]
+fn attempts_that_fail_until_the_broker_is_back_do_not_count() {
+    for version in VERSIONS {
+        let cfg = Config { receive_maximum: 4, ..config(version) };
+        let mut s = after_exchanges(cfg, 8);
+        s.reset();
+        for _ in 0..5 {
+            s.connect();
+            s.refuse(ReasonCode::SERVER_UNAVAILABLE);
+        }
+        s.accept(true);
+        s.reply(again(Q2, 8, "8"));
+        s.expect(pubrec(8));
+        assert_eq!(s.inbox.texts().len(), 8);
+    }
+}
+
+#[test]
 fn it_is_new_if_anything_speaks_for_that() {
     for version in VERSIONS {
         let cfg = || Config { receive_maximum: 4, ..config(version) };
