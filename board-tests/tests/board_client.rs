@@ -1,8 +1,8 @@
 //! The client on the board against a real broker: every QoS both ways, both versions, across every kind
 //! of outage. At QoS 1 and 2 nothing is lost and the order is kept, at QoS 2 nothing is doubled.
 //!
-//! The board judges what it received; the host's ledger, kept by mosquitto's own client, judges what
-//! the board sent.
+//! The board judges what it received; the host's ledger, which the broker keeps, judges what the board
+//! sent.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,9 +25,13 @@ struct Exchange {
 
 impl Exchange {
     fn start(version: &str) -> Self {
-        let (broker, wire) = (Broker::start(), Wire::new());
+        Self::with(Broker::start(), version)
+    }
+
+    fn with(broker: Broker, version: &str) -> Self {
+        let wire = Wire::new();
         wire.set_name("broker.test", Some(Board::HOST));
-        let ledger = Ledger::follow(&broker, "from/board/+");
+        let ledger = Ledger::keep(&broker, "from/board/+");
         let board = Board::with(&Firmware::build("exchange"))
             .arg("host", "broker.test")
             .arg("port", broker.port())
@@ -105,8 +109,10 @@ impl Exchange {
         println!("{}", self.board.wait_for("memory", PATIENCE).text);
         let verdict = self.board.wait_for("verdict", PATIENCE);
         assert_eq!(verdict.text, "verdict right", "log:\n{}", self.board.raw_log());
-        for (qos, sent) in sent.into_iter().enumerate() {
-            self.judge_received(qos, sent);
+        self.ledger.read();
+        // QoS 0 last: its last one may be lost, and when the others are there, so is it.
+        for qos in [1, 2, 0] {
+            self.judge_received(qos, sent[qos]);
         }
     }
 
@@ -114,7 +120,7 @@ impl Exchange {
     fn judge_received(&self, qos: usize, sent: u32) {
         assert!(sent > 3, "the board sent hardly anything at QoS {qos}");
         let (topic, last) = (format!("from/board/{qos}"), (sent - 1).to_string());
-        let patience = if qos == 0 { Duration::from_secs(1) } else { PATIENCE };
+        let patience = if qos == 0 { Duration::ZERO } else { PATIENCE };
         let received = self.ledger.received_until(&topic, &last, patience);
         let numbers: Vec<u32> = received.iter().map(|n| n.parse().expect("a number")).collect();
         let mut first: Vec<u32> = Vec::new();
@@ -125,6 +131,7 @@ impl Exchange {
         }
         let (all, different) = (numbers.len(), first.len());
         println!("host: qos={qos} sent={sent} received={all} different={different}");
+        assert!(qos == 0 || different > 0, "nothing arrived at QoS {qos}");
         assert!(first.is_sorted(), "out of order at QoS {qos}: {numbers:?}");
         assert!(qos == 0 || different == sent as usize, "lost at QoS {qos}: {numbers:?}");
         assert!(qos == 1 || all == different, "doubled at QoS {qos}: {numbers:?}");
@@ -132,8 +139,8 @@ impl Exchange {
 }
 
 /// The broker ends in order, in the middle of everything, and comes back.
-fn restarted_broker(version: &str) {
-    let mut exchange = Exchange::start(version);
+fn restarted_broker(broker: Broker, version: &str) {
+    let mut exchange = Exchange::with(broker, version);
     for _ in 0..3 {
         exchange.feed(3);
         exchange.broker.stop();
@@ -223,12 +230,19 @@ fn closed_and_opened(version: &str) {
 
 #[test]
 fn board_and_a_restarted_broker_mqtt_5() {
-    restarted_broker("5");
+    restarted_broker(Broker::start(), "5");
 }
 
 #[test]
 fn board_and_a_restarted_broker_mqtt_3_1_1() {
-    restarted_broker("311");
+    restarted_broker(Broker::start(), "311");
+}
+
+/// Without a limit of messages under way, mosquitto 2.0 takes QoS 2 messages from its disk as if they had
+/// not been received, and sends them again.
+#[test]
+fn board_and_a_restarted_broker_that_repeats_what_is_over() {
+    restarted_broker(Broker::with_config("max_inflight_messages 0"), "311");
 }
 
 #[test]

@@ -111,7 +111,12 @@ async fn receive(client: Client, qos: usize) {
             text.parse::<u32>().ok()
         });
         match number.await {
-            Some(Some(number)) => note(qos, |ledger| ledger.receive(number)),
+            Some(Some(number)) => {
+                if qos == 2 && number < ledger(qos).next {
+                    log!("doubled {number}");
+                }
+                note(qos, |ledger| ledger.receive(number));
+            }
             Some(None) => log!("failed: not a number"),
             // Closed; it goes on when it is opened again.
             None => Timer::after_millis(100).await,
