@@ -20,6 +20,7 @@ pub struct Broker {
     // Before the directory, so that it is gone before its files.
     process: Option<Process>,
     port: u16,
+    tls_port: u16,
     dir: TempDir,
 }
 
@@ -38,7 +39,29 @@ impl Broker {
     /// # Panics
     /// When mosquitto is missing or does not start.
     pub fn with_config(lines: &str) -> Self {
-        let dir = TempDir::new();
+        Self::in_dir(TempDir::new(), lines, 0)
+    }
+
+    /// Starts a broker that speaks TLS 1.3 as well, on a port of its own, with this certificate and its
+    /// key, both in PEM form.
+    ///
+    /// # Panics
+    /// When mosquitto is missing or does not start.
+    pub fn with_tls(certificate: &str, key: &str) -> Self {
+        let (dir, port) = (TempDir::new(), free_port());
+        let file = |name: &str, content: &str| {
+            let path = dir.join(name);
+            fs::write(&path, content).expect("a fresh directory can be written");
+            path.display().to_string()
+        };
+        let (certificate, key) = (file("cert.pem", certificate), file("key.pem", key));
+        let lines = format!(
+            "listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\ntls_version tlsv1.3"
+        );
+        Self::in_dir(dir, &lines, port)
+    }
+
+    fn in_dir(dir: TempDir, lines: &str, tls_port: u16) -> Self {
         let port = free_port();
         let config = format!(
             "listener {port} 127.0.0.1
@@ -56,7 +79,7 @@ log_type all
             dir.path().display()
         );
         fs::write(dir.join("mosquitto.conf"), config).expect("a fresh directory can be written");
-        let mut broker = Self { process: None, port, dir };
+        let mut broker = Self { process: None, port, tls_port, dir };
         broker.restart();
         broker
     }
@@ -64,6 +87,15 @@ log_type all
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it speaks TLS.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn tls_port(&self) -> u16 {
+        assert!(self.tls_port != 0, "started without TLS");
+        self.tls_port
     }
 
     /// Kills it as `kill -9` does. Harmless when it does not run.

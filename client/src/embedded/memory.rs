@@ -87,8 +87,8 @@ impl<
     const ALIASES: usize,
 > Memory<MESSAGES, BYTES, MAIL, MAIL_BYTES, SUBSCRIPTIONS, RECEIVED, ALIASES>
 {
-    /// Unused memory. In a `StaticCell` use `init_with(Memory::new)`, which spares a copy on the
-    /// stack.
+    /// Unused memory. In a `StaticCell` use `init_with(Memory::new)`, which spares a copy, but not
+    /// all: whoever makes it needs as much room on the stack, once.
     #[inline]
     pub fn new() -> Self {
         const { assert!(SUBSCRIPTIONS <= 32, "at most 32 subscriptions") };

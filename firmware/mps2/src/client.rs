@@ -10,7 +10,7 @@ use embassy_sync::signal::Signal;
 use everlink::embedded::{self, Config, Connect, Driver, Hub, Memory, Properties, Will};
 use everlink::{QoS, Version, WhenFull};
 use everlink_link::embedded::tcp::{Endpoint, TcpCell, TcpLink};
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::args::Args;
 use crate::{log, semihost};
@@ -44,8 +44,9 @@ pub fn start(spawner: Spawner, args: Args, stack: Stack<'static>) -> Client {
     static MEMORY: StaticCell<BoardMemory> = StaticCell::new();
     static HUB: StaticCell<Hub<'static, NoopRawMutex>> = StaticCell::new();
     static CELL: StaticCell<TcpCell<'static>> = StaticCell::new();
-    static TCP: StaticCell<[[u8; TCP_BUFFER]; 2]> = StaticCell::new();
-    static PACKETS: StaticCell<[[u8; PACKET_BUFFER]; 2]> = StaticCell::new();
+    static TCP: ConstStaticCell<[[u8; TCP_BUFFER]; 2]> = ConstStaticCell::new([[0; TCP_BUFFER]; 2]);
+    static PACKETS: ConstStaticCell<[[u8; PACKET_BUFFER]; 2]> =
+        ConstStaticCell::new([[0; PACKET_BUFFER]; 2]);
     static ENDPOINTS: StaticCell<[Endpoint<'static>; 1]> = StaticCell::new();
 
     let version = match args.parsed("version", 5u16) {
@@ -67,11 +68,11 @@ pub fn start(spawner: Spawner, args: Args, stack: Stack<'static>) -> Client {
     }
     let hub = HUB.init(Hub::new(MEMORY.init_with(Memory::new), config, connect));
 
-    let [tcp_receive, tcp_transmit] = TCP.init([[0; TCP_BUFFER]; 2]);
+    let [tcp_receive, tcp_transmit] = TCP.take();
     let cell = CELL.init(TcpCell::new(stack, tcp_receive, tcp_transmit));
     let host = args.text("host").unwrap_or("10.0.2.2");
     let endpoints = ENDPOINTS.init([Endpoint::new(host, args.parsed("port", 1883))]);
-    let [receive, transmit] = PACKETS.init([[0; PACKET_BUFFER]; 2]);
+    let [receive, transmit] = PACKETS.take();
     let driver = hub.driver(TcpLink::new(cell, endpoints), &mut receive[..], &mut transmit[..]);
 
     let client = hub.client();

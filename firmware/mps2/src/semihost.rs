@@ -6,6 +6,7 @@
 use core::cell::Cell;
 
 use cortex_m_semihosting::{nr, syscall};
+use rand_core::{CryptoRng, RngCore};
 
 /// Ends the emulator; its exit status is `code`.
 pub fn exit(code: u8) -> ! {
@@ -41,9 +42,53 @@ pub(crate) fn command_line(buffer: &mut [u8]) -> &str {
     core::str::from_utf8(text).unwrap_or("")
 }
 
+/// The host's file at `path`, as much of it as `buffer` holds; `None` if there is no such file.
+pub fn read_file<'b>(path: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let mut file = File::open(path, Mode::Read).ok()?;
+    let length = file.len().ok()?.min(buffer.len());
+    let content = buffer.get_mut(..length)?;
+    file.read(content).ok()?;
+    Some(content)
+}
+
+/// The host's random numbers, which are good enough for keys.
+pub struct HostRandom(File);
+
+impl HostRandom {
+    /// `None` if the host has none.
+    pub fn open() -> Option<Self> {
+        File::open("/dev/urandom", Mode::Read).ok().map(Self)
+    }
+}
+
+impl RngCore for HostRandom {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rand_core::impls::next_u64_via_fill(self)
+    }
+
+    /// # Panics
+    /// When the host breaks off: no key may be made of what is not random.
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        self.0.read(bytes).expect("the host has random numbers");
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for HostRandom {}
+
 /// How to open a [`File`].
 #[derive(Clone, Copy)]
 pub(crate) enum Mode {
+    /// An existing file, for reading.
+    Read = nr::open::R_BINARY as isize,
     /// An existing file, for reading and writing.
     ReadWrite = nr::open::RW_BINARY as isize,
     /// A new or emptied file, for reading and writing.

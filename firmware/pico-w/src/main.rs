@@ -31,7 +31,7 @@ use everlink_link::embedded::tcp::{TcpCell, TcpLink};
 use everlink_link::embedded::wifi::WifiLink;
 use panic_probe as _;
 use portable_atomic as _;
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 use thing::{Celsius, Names, Text};
 
 use radio::{Led, Radio, Wiring};
@@ -71,10 +71,10 @@ async fn main(spawner: Spawner) {
 
     static NAMES: StaticCell<Names> = StaticCell::new();
     static CELL: StaticCell<TcpCell<'static>> = StaticCell::new();
-    static TCP: StaticCell<[[u8; 1460]; 2]> = StaticCell::new();
+    static TCP: ConstStaticCell<[[u8; 1460]; 2]> = ConstStaticCell::new([[0; 1460]; 2]);
     let serial = chip.lock().await.address().await;
     let names: &'static Names = NAMES.init(Names::new("pico-w", &serial));
-    let [receive, transmit] = TCP.init([[0; 1460]; 2]);
+    let [receive, transmit] = TCP.take();
     let tcp = TcpLink::new(CELL.init(TcpCell::new(stack, receive, transmit)), &thing::BROKER);
     let link = WifiLink::new(Radio::new(chip, stack), tcp, thing::networks());
     let client = start_client(spawner, names, link);
@@ -92,7 +92,7 @@ async fn main(spawner: Spawner) {
 fn start_client(spawner: Spawner, names: &'static Names, link: Link) -> Client {
     static STORAGE: StaticCell<Storage> = StaticCell::new();
     static HUB: StaticCell<Hub> = StaticCell::new();
-    static PACKETS: StaticCell<[[u8; 512]; 2]> = StaticCell::new();
+    static PACKETS: ConstStaticCell<[[u8; 512]; 2]> = ConstStaticCell::new([[0; 512]; 2]);
 
     let mut config = Config::unattended(names.seed());
     // In a long outage the newest readings are worth more than the oldest.
@@ -111,7 +111,7 @@ fn start_client(spawner: Spawner, names: &'static Names, link: Link) -> Client {
     };
     let connect = Connect::new(&names.id).will(will);
     let hub = HUB.init(Hub::new(STORAGE.init_with(Memory::new), config, connect));
-    let [receive, transmit] = PACKETS.init([[0; 512]; 2]);
+    let [receive, transmit] = PACKETS.take();
     let driver = hub.driver(link, &mut receive[..], &mut transmit[..]);
     spawner.spawn(drive(driver).expect("spawned once"));
     hub.client()

@@ -30,7 +30,7 @@ use everlink::embedded::{self, Config, Connect, Memory, Properties, Will};
 use everlink::{QoS, WhenFull};
 use everlink_link::embedded::tcp::{TcpCell, TcpLink};
 use panic_probe as _;
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 use thing::{Celsius, Names, Text};
 
 bind_interrupts!(struct Interrupts {
@@ -87,9 +87,9 @@ async fn main(spawner: Spawner) {
 
     static NAMES: StaticCell<Names> = StaticCell::new();
     static CELL: StaticCell<TcpCell<'static>> = StaticCell::new();
-    static TCP: StaticCell<[[u8; 1460]; 2]> = StaticCell::new();
+    static TCP: ConstStaticCell<[[u8; 1460]; 2]> = ConstStaticCell::new([[0; 1460]; 2]);
     let names: &'static Names = NAMES.init(Names::new("stm32", &address));
-    let [receive, transmit] = TCP.init([[0; 1460]; 2]);
+    let [receive, transmit] = TCP.take();
     let tcp = TcpLink::new(CELL.init(TcpCell::new(stack, receive, transmit)), &thing::BROKER);
     let client = start_client(spawner, names, tcp);
 
@@ -110,7 +110,7 @@ async fn main(spawner: Spawner) {
 fn start_client(spawner: Spawner, names: &'static Names, link: Link) -> Client {
     static STORAGE: StaticCell<Storage> = StaticCell::new();
     static HUB: StaticCell<Hub> = StaticCell::new();
-    static PACKETS: StaticCell<[[u8; 512]; 2]> = StaticCell::new();
+    static PACKETS: ConstStaticCell<[[u8; 512]; 2]> = ConstStaticCell::new([[0; 512]; 2]);
 
     let mut config = Config::unattended(names.seed());
     // In a long outage the newest readings are worth more than the oldest.
@@ -126,7 +126,7 @@ fn start_client(spawner: Spawner, names: &'static Names, link: Link) -> Client {
     };
     let connect = Connect::new(&names.id).will(will);
     let hub = HUB.init(Hub::new(STORAGE.init_with(Memory::new), config, connect));
-    let [receive, transmit] = PACKETS.init([[0; 512]; 2]);
+    let [receive, transmit] = PACKETS.take();
     let driver = hub.driver(link, &mut receive[..], &mut transmit[..]);
     spawner.spawn(drive(driver).expect("spawned once"));
     hub.client()
