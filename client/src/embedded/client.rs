@@ -165,7 +165,7 @@ impl<'m, M: RawMutex, S: Store> Client<'m, M, S> {
 
     /// What a full queue does.
     pub(super) fn when_full(&self) -> WhenFull {
-        self.look(|core| core.engine.config().queue.when_full).unwrap_or_default()
+        self.look(|core| core.engine.when_full()).unwrap_or_default()
     }
 
     /// Waits until every accepted message has come to its end. Cancel-safe. Ends as well when the

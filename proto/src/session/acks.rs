@@ -140,9 +140,9 @@ impl<S: Store> Session<'_, S> {
     fn measure(&mut self, now: Instant, key: Key, inbox: &mut impl Inbox) {
         let Some(meta) = self.store.meta(key) else { return };
         if meta.connection == self.connection && meta.repeats == 0 {
-            let round_trip = now.since(meta.sent);
+            let round_trip = now.micros_since(meta.sent);
             self.live.acknowledged(now, round_trip);
-            inbox.round_trip(round_trip);
+            inbox.round_trip(Duration::from_micros(round_trip));
         }
     }
 
@@ -204,7 +204,7 @@ impl<S: Store> Session<'_, S> {
 
     /// The peer lives, but an acknowledgement does not come.
     pub(super) fn acknowledgement_overdue(&mut self, now: Instant) {
-        let limit = now - self.cfg.response_time;
+        let limit = now.minus(self.cfg.response_time);
         let heads = [self.store.first(Stage::Sent), self.store.first(Stage::Released)];
         let worn_out =
             |key: Key| self.store.meta(key).is_some_and(|m| m.repeats >= self.cfg.max_repeats);

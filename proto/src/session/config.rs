@@ -1,7 +1,7 @@
 //! What the application may choose. Every field has a default that suits a server or a board.
 
 use crate::engine::WhenFull;
-use crate::time::Duration;
+use crate::time::{Duration, Span};
 use crate::wire::Version;
 
 /// How a [`Session`](super::Session) behaves.
@@ -183,4 +183,87 @@ pub struct Ladder {
     pub device_after: u32,
     /// Least time after a device reset.
     pub device_hold: Duration,
+}
+
+/// A [`Config`] in the form the session works with: times that a small processor can count with, and
+/// without what is of use at the start only.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) ping_interval: Span,
+    pub(super) response_time: Span,
+    pub(super) open_timeout: Span,
+    pub(super) backoff: Pauses,
+    pub(super) rungs: Rungs,
+    pub(super) first_connect: FirstConnect,
+    pub(super) queue: Queue,
+    pub(super) transmit_buffer: usize,
+    pub(super) session_expiry: u32,
+    pub(super) maximum_packet_size: u32,
+    pub(super) keep_alive: u16,
+    pub(super) receive_maximum: u16,
+    pub(super) window: u16,
+    pub(super) endpoints: u16,
+    pub(super) version: Version,
+    pub(super) max_repeats: u8,
+    pub(super) adaptive: bool,
+    pub(super) clean_start: bool,
+    pub(super) clean_reconnect: bool,
+    pub(super) ephemeral: bool,
+}
+
+/// [`Backoff`], likewise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses {
+    pub(super) min: Span,
+    pub(super) max: Span,
+    pub(super) refused: Span,
+    pub(super) stable: Span,
+}
+
+/// [`Ladder`], likewise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rungs {
+    pub(super) pipe_hold: Span,
+    pub(super) link_after: u32,
+    pub(super) link_hold: Span,
+    pub(super) device_after: u32,
+    pub(super) device_hold: Span,
+}
+
+impl Settings {
+    pub(super) fn of(c: &Config) -> Self {
+        Self {
+            ping_interval: Span::of(c.ping_interval),
+            response_time: Span::of(c.response_time),
+            open_timeout: Span::of(c.open_timeout),
+            backoff: Pauses {
+                min: Span::of(c.backoff.min),
+                max: Span::of(c.backoff.max),
+                refused: Span::of(c.backoff.refused),
+                stable: Span::of(c.backoff.stable),
+            },
+            rungs: Rungs {
+                pipe_hold: Span::of(c.ladder.pipe_hold),
+                link_after: c.ladder.link_after,
+                link_hold: Span::of(c.ladder.link_hold),
+                device_after: c.ladder.device_after,
+                device_hold: Span::of(c.ladder.device_hold),
+            },
+            first_connect: c.first_connect,
+            queue: c.queue,
+            transmit_buffer: c.transmit_buffer,
+            session_expiry: c.session_expiry,
+            maximum_packet_size: c.maximum_packet_size,
+            keep_alive: c.keep_alive,
+            receive_maximum: c.receive_maximum,
+            window: c.window,
+            endpoints: c.endpoints,
+            version: c.version,
+            max_repeats: c.max_repeats,
+            adaptive: c.adaptive,
+            clean_start: c.clean_start,
+            clean_reconnect: c.clean_reconnect,
+            ephemeral: c.ephemeral,
+        }
+    }
 }

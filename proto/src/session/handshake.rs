@@ -48,7 +48,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn of(ack: &ConnAck<'_>, cfg: &Config) -> Self {
+    fn of(ack: &ConnAck<'_>, cfg: &Settings) -> Self {
         let p = &ack.props;
         let v5 = cfg.version == Version::V5;
         Self {

@@ -4,11 +4,11 @@
 //! the response time; half-way there a ping gives it the chance to prove itself. So a slow peer
 //! that still talks is never taken for a dead one, and a dead one is left within the response time.
 
-use super::Config;
-use crate::time::{Duration, Instant, micros};
+use super::config::Settings;
+use crate::time::{Duration, Instant, Span};
 
 /// Round trips shorter than this cannot make the adaptive mode impatient.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+const LEAST_PATIENCE: Span = Span::from_millis(1000);
 
 #[derive(Debug)]
 pub(super) struct Liveness {
@@ -33,9 +33,9 @@ pub(super) struct Liveness {
     out: Instant,
     /// We do not read at present, so silence says nothing.
     pub(super) held: bool,
-    interval: Duration,
+    interval: Span,
     /// Silence for so long, in spite of a ping, is the end whatever the response time.
-    limit: Duration,
+    limit: Span,
     rtt: RoundTrip,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Demand {
 }
 
 impl Liveness {
-    pub(super) fn new(cfg: &Config) -> Self {
+    pub(super) fn new(cfg: &Settings) -> Self {
         Self {
             heard: Instant::ZERO,
             spoke: Instant::ZERO,
@@ -89,7 +89,7 @@ impl Liveness {
     }
 
     /// The keep-alive in force for this connection, in seconds.
-    pub(super) fn keep_alive(&mut self, cfg: &Config, seconds: u16) {
+    pub(super) fn keep_alive(&mut self, cfg: &Settings, seconds: u16) {
         self.interval = interval(cfg, seconds);
         self.limit = limit(seconds);
     }
@@ -148,17 +148,17 @@ impl Liveness {
 
     pub(super) fn ponged(&mut self, now: Instant) {
         if let Some(ping) = self.measured.take() {
-            self.rtt.sample(now, now.since(ping));
+            self.rtt.sample(now, now.micros_since(ping));
         }
     }
 
-    pub(super) fn acknowledged(&mut self, now: Instant, round_trip: Duration) {
+    pub(super) fn acknowledged(&mut self, now: Instant, round_trip: u64) {
         self.rtt.sample(now, round_trip);
     }
 
     /// Smoothed round trip; zero before the first.
     pub(super) fn round_trip(&self) -> Duration {
-        Duration::from_micros(self.rtt.smooth)
+        Duration::from_micros(self.rtt.smooth.into())
     }
 
     /// Since when we have been hearing nothing although something is due.
@@ -172,8 +172,8 @@ impl Liveness {
     }
 
     /// How long to wait before asking, and again before giving up.
-    fn patience(&self, cfg: &Config) -> Duration {
-        let half = cfg.response_time / 2;
+    fn patience(&self, cfg: &Settings) -> Span {
+        let half = cfg.response_time.half();
         match (cfg.adaptive, self.rtt.patience()) {
             (true, Some(p)) => p.clamp(LEAST_PATIENCE.min(half), half),
             _ => half,
@@ -183,12 +183,12 @@ impl Liveness {
     /// What is due at `now`. `reply_due` is since when an acknowledgement is awaited.
     pub(super) fn check(
         &self,
-        cfg: &Config,
+        cfg: &Settings,
         reply_due: Option<Instant>,
         now: Instant,
     ) -> Option<Demand> {
         let patience = self.patience(cfg);
-        if self.pending > 0 && now >= self.progress + patience * 2 {
+        if self.pending > 0 && now >= self.progress.plus(patience.times(2)) {
             return Some(Demand::Stalled);
         }
         if now >= self.last_moment() {
@@ -197,8 +197,8 @@ impl Liveness {
         if let Some(since) = self.silent_since(reply_due) {
             match self.confirm {
                 Some(asked) if !is_out(asked, self.unsent_since()) => {}
-                Some(asked) if now >= asked + patience => return Some(Demand::Silent),
-                None if now >= since + patience => return Some(Demand::Ping { suspicious: true }),
+                Some(asked) if now >= asked.plus(patience) => return Some(Demand::Silent),
+                None if now >= since.plus(patience) => return Some(Demand::Ping { suspicious: true }),
                 _ => {}
             }
         }
@@ -206,17 +206,17 @@ impl Liveness {
     }
 
     /// When [`check`](Self::check) will next demand something.
-    pub(super) fn deadline(&self, cfg: &Config, reply_due: Option<Instant>) -> Instant {
+    pub(super) fn deadline(&self, cfg: &Settings, reply_due: Option<Instant>) -> Instant {
         let patience = self.patience(cfg);
         let silent = match (self.confirm, self.silent_since(reply_due)) {
-            (Some(asked), Some(_)) if is_out(asked, self.unsent_since()) => asked + patience,
-            (None, Some(since)) if self.pending == 0 => since + patience,
+            (Some(asked), Some(_)) if is_out(asked, self.unsent_since()) => asked.plus(patience),
+            (None, Some(since)) if self.pending == 0 => since.plus(patience),
             _ => Instant::MAX,
         };
         // No ping can pass while the pipe is stuck; the stall is judged instead.
         let next = match self.pending {
             0 => self.next_ping(),
-            _ => self.progress + patience * 2,
+            _ => self.progress.plus(patience.times(2)),
         };
         silent.min(next).min(self.last_moment())
     }
@@ -224,9 +224,9 @@ impl Liveness {
     fn next_ping(&self) -> Instant {
         match (self.held, self.ping) {
             // The answers lie unread, but the broker must go on hearing us [MQTT-3.1.2-20].
-            (true, _) => self.spoke + self.interval,
+            (true, _) => self.spoke.plus(self.interval),
             (false, Some(_)) => Instant::MAX,
-            (false, None) => self.heard.min(self.spoke) + self.interval,
+            (false, None) => self.heard.min(self.spoke).plus(self.interval),
         }
     }
 
@@ -236,8 +236,8 @@ impl Liveness {
         match self.ping {
             Some(ping) if !self.held && is_out(ping, self.unsent_since()) => {
                 // A ping that waited behind other packets has its time all the same.
-                let late = ping + self.limit.saturating_sub(self.interval);
-                late.max(self.heard + self.limit)
+                let late = ping.plus(self.limit.minus(self.interval));
+                late.max(self.heard.plus(self.limit))
             }
             _ => Instant::MAX,
         }
@@ -261,30 +261,30 @@ pub(super) fn came_out(at: Instant, before: Option<Instant>, now: Option<Instant
 
 /// A quarter of the keep-alive, so that the broker's one and a half keep-alives are never
 /// reached while we believe to be connected; or the shorter interval the user chose.
-fn interval(cfg: &Config, keep_alive: u16) -> Duration {
+fn interval(cfg: &Settings, keep_alive: u16) -> Span {
     let quarter = match keep_alive {
-        0 => Duration::from_secs(20),
-        k => Duration::from_millis(u64::from(k) * 250),
+        0 => Span::from_millis(20_000),
+        k => Span::from_millis(u32::from(k) * 250),
     };
-    if cfg.ping_interval.is_zero() { quarter } else { quarter.min(cfg.ping_interval) }
+    if cfg.ping_interval == Span::ZERO { quarter } else { quarter.min(cfg.ping_interval) }
 }
 
-fn limit(keep_alive: u16) -> Duration {
+fn limit(keep_alive: u16) -> Span {
     match keep_alive {
-        0 => Duration::MAX,
-        k => Duration::from_secs(k.into()),
+        0 => Span::FOREVER,
+        k => Span::from_millis(u32::from(k) * 1000),
     }
 }
 
 /// Round-trip estimate as of RFC 6298, with memory of the worst of late: a path that was slow a
-/// moment ago may be slow again. In microseconds: a sample comes with every acknowledgement, and
-/// `Duration` divides by a billion each time.
+/// moment ago may be slow again. In microseconds, at most [`LONGEST`]: no sum below overflows, and a
+/// sample comes with every acknowledgement, when `Duration` would divide by a billion each time.
 #[derive(Clone, Copy, Debug, Default)]
 struct RoundTrip {
-    smooth: u64,
-    deviation: u64,
+    smooth: u32,
+    deviation: u32,
     /// The worst of the present window and of the one before.
-    worst: [u64; 2],
+    worst: [u32; 2],
     window: Instant,
     samples: u32,
 }
@@ -293,11 +293,14 @@ struct RoundTrip {
 const ENOUGH: u32 = 4;
 
 /// The worst round trip is remembered for one to two of these.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Span = Span::from_millis(60_000);
+
+/// Some four minutes.
+const LONGEST: u32 = 1 << 28;
 
 impl RoundTrip {
-    fn sample(&mut self, now: Instant, t: Duration) {
-        let t = micros(t);
+    fn sample(&mut self, now: Instant, t: u64) {
+        let t = t.min(u64::from(LONGEST)) as u32;
         if self.samples == 0 {
             (self.smooth, self.deviation) = (t, t / 2);
         } else {
@@ -305,7 +308,7 @@ impl RoundTrip {
             self.deviation = (self.deviation * 3 + off) / 4;
             self.smooth = (self.smooth * 7 + t) / 8;
         }
-        if now >= self.window + WINDOW {
+        if now >= self.window.plus(WINDOW) {
             self.worst = [0, self.worst[0]];
             self.window = now;
         }
@@ -313,10 +316,10 @@ impl RoundTrip {
         self.samples = self.samples.saturating_add(1);
     }
 
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&self) -> Option<Span> {
         let worst = self.worst[0].max(self.worst[1]);
         let patience = (self.smooth + self.deviation * 4).max(worst * 2);
         // A few lucky round trips do not make a fast path.
-        (self.samples >= ENOUGH).then(|| Duration::from_micros(patience))
+        (self.samples >= ENOUGH).then(|| Span::from_millis(patience.div_ceil(1000)))
     }
 }

@@ -38,10 +38,11 @@ pub use subs::Sub as SubscriptionSlot;
 use crate::engine::*;
 use crate::mem::Ring;
 use crate::store::{Stage, Store};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Span};
 use crate::topic::TopicFilter;
 use crate::wire::{Ack, AckKind, Connect, Disconnect, Packet, ReasonCode, Version};
 
+use config::Settings;
 use alias::{InboundAliases, OutboundAliases};
 use flights::Flights;
 use handshake::Dance;
@@ -56,7 +57,7 @@ use subs::Subs;
 /// An MQTT client session. See the [module](self).
 #[derive(Debug)]
 pub struct Session<'m, S> {
-    cfg: Config,
+    cfg: Settings,
     store: S,
     phase: Phase,
     since: Instant,
@@ -117,6 +118,7 @@ impl Default for Owed {
 impl<'m, S: Store> Session<'m, S> {
     /// A session over `store`, closed until [`Engine::open`] is called.
     pub fn new(cfg: Config, store: S, memory: Memory<'m>) -> Self {
+        let settings = Settings::of(&cfg);
         Self {
             phase: Phase::Idle,
             since: Instant::ZERO,
@@ -132,7 +134,7 @@ impl<'m, S: Store> Session<'m, S> {
             recovery: Recovery::new(cfg.seed),
             dance: Dance::None,
             limits: Limits::default(),
-            live: Liveness::new(&cfg),
+            live: Liveness::new(&settings),
             flights: Flights::new(memory.flights, cfg.first_packet_id),
             sending: Sending::default(),
             owed: Ring::new(memory.owed),
@@ -148,14 +150,14 @@ impl<'m, S: Store> Session<'m, S> {
             expiring: 0,
             seen: Instant::ZERO,
             stats: Stats::default(),
-            cfg,
+            cfg: settings,
             store,
         }
     }
 
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.cfg
+    /// What a full queue does.
+    pub fn when_full(&self) -> WhenFull {
+        self.cfg.queue.when_full
     }
 
     /// Sizes in bytes of the driver's buffers, if they are not those of the configuration. They

@@ -7,7 +7,7 @@ use crate::store::{Content, Key, Meta};
 use crate::wire::{Properties, Property, PropertyContext, QoS};
 
 /// A whole queue is searched for expired messages at most so often; its head is checked at once.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+const SWEEP_INTERVAL: Span = Span::from_millis(1000);
 /// Property bytes of one message that are given as a list and must be encoded first.
 const PROPERTY_BYTES: usize = 1024;
 
@@ -235,7 +235,7 @@ impl<S: Store> Session<'_, S> {
                 earliest = earliest.min(expires);
             }
         }
-        self.next_sweep = earliest.max(now + SWEEP_INTERVAL);
+        self.next_sweep = earliest.max(now.plus(SWEEP_INTERVAL));
     }
 
     /// When an expiry has to be looked at.

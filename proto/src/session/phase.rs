@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::Step;
 
 /// A CONNECT that was given up may reach the broker so much later, and take over or wipe the session.
-const LATE_CONNECT: Duration = Duration::from_secs(60);
+const LATE_CONNECT: Span = Span::from_millis(60_000);
 
 /// Where the session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl<S: Store> Session<'_, S> {
 
     /// Forgets all that belongs to the connection alone.
     fn connection_ended(&mut self, now: Instant) {
-        if self.phase == Phase::Up && now.since(self.since) >= LATE_CONNECT {
+        if self.phase == Phase::Up && now >= self.since.plus(LATE_CONNECT) {
             self.doubt = false;
         }
         self.doubt |= core::mem::take(&mut self.unanswered);
@@ -245,7 +245,7 @@ impl<S: Store> Session<'_, S> {
     }
 
     fn check_timers(&mut self, now: Instant) {
-        let overdue = |limit: Duration| now >= self.since + limit;
+        let overdue = |limit: Span| now >= self.since.plus(limit);
         match self.phase {
             Phase::Opening(step) if overdue(self.cfg.open_timeout) => {
                 self.break_off(now, Fault::new(step, Cause::OpenTimeout), None);
@@ -286,16 +286,16 @@ impl<S: Store> Session<'_, S> {
 
     /// When the acknowledgement awaited since `due` is overdue; never while we do not read.
     fn overdue_at(&self, due: Option<Instant>) -> Option<Instant> {
-        due.filter(|_| !self.live.held).map(|t| t + self.cfg.response_time)
+        due.filter(|_| !self.live.held).map(|t| t.plus(self.cfg.response_time))
     }
 
     fn deadline(&self) -> Option<Instant> {
         let at = match self.phase {
             Phase::Idle => Instant::MAX,
             Phase::Waiting { until } => until,
-            Phase::Opening(_) => self.since + self.cfg.open_timeout,
+            Phase::Opening(_) => self.since.plus(self.cfg.open_timeout),
             Phase::Opened | Phase::Handshake | Phase::Leaving { .. } => {
-                self.since + self.cfg.response_time
+                self.since.plus(self.cfg.response_time)
             }
             Phase::Up => {
                 let due = self.reply_due();

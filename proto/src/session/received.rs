@@ -1,8 +1,8 @@
 //! Exchanges with the broker as sender: exactly-once bookkeeping, acknowledgements in order.
 
-use super::Config;
+use super::config::Settings;
 use crate::mem::{Ring, Table};
-use crate::time::{Duration, Instant};
+use crate::time::{Instant, Span};
 
 /// A received QoS 1 or 2 message whose exchange is not over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,7 +75,7 @@ impl<'m> Received<'m> {
 
     /// The Receive Maximum to announce. Exchanges of an earlier connection take room too, but the
     /// broker counts anew with each connection.
-    pub(super) fn maximum(&self, cfg: &Config) -> u16 {
+    pub(super) fn maximum(&self, cfg: &Settings) -> u16 {
         let room = self.entries.limit().saturating_sub(self.entries.len());
         let room = u16::try_from(room).unwrap_or(u16::MAX);
         cfg.receive_maximum.min(room).max(1)
@@ -176,9 +176,9 @@ impl<'m> Received<'m> {
 
     /// Since when a PUBREL is awaited. Each connection waits twice as long as the one before, so
     /// that a broker that forgot an exchange is not left again and again for it.
-    pub(super) fn awaited_since(&self, response_time: Duration) -> Option<Instant> {
+    pub(super) fn awaited_since(&self, response_time: Span) -> Option<Instant> {
         let (since, carried) = self.oldest?;
-        Some(since + response_time.saturating_mul((1 << carried.min(12)) - 1))
+        Some(since.plus(response_time.times((1 << carried.min(12)) - 1)))
     }
 
     pub(super) fn restart_clock(&mut self, now: Instant) {

@@ -1,13 +1,14 @@
 //! From any fault back to a connection: backoff, ladder, rotation, first-connect policy.
 
-use super::{Config, FirstConnect};
+use super::FirstConnect;
+use super::config::{Backoff, Settings};
 use crate::engine::{Cause, Depth, Fault};
-use crate::time::{Duration, Instant, micros};
-
-use super::config::Backoff;
+use crate::time::{Duration, Instant, Span};
 
 /// So often in a row another server is gone to without a pause.
 const REDIRECTS: u32 = 3;
+
+const FLOOR: Span = Span::of(Backoff::FLOOR);
 
 /// Memory across connections.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(super) struct Recovery {
     pub(super) redirected: bool,
     /// How often in a row.
     redirects: u32,
-    random: u64,
+    random: u32,
 }
 
 /// What follows a failure.
@@ -51,7 +52,7 @@ impl Recovery {
             redirected: false,
             redirects: 0,
             // xorshift must not start at zero; spread seeds that differ in few bits.
-            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            random: (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 | 1,
         }
     }
 
@@ -70,7 +71,7 @@ impl Recovery {
     }
 
     /// A connection or an attempt is lost.
-    pub(super) fn failed(&mut self, cfg: &Config, now: Instant, fault: Fault) -> Next {
+    pub(super) fn failed(&mut self, cfg: &Settings, now: Instant, fault: Fault) -> Next {
         self.fault = Some(fault);
         self.down_since.get_or_insert(now);
         let was_up = self.up_since.take();
@@ -78,7 +79,7 @@ impl Recovery {
         if fault.cause == Cause::Requested {
             return Next::Retry { at: now, cut: Depth::Pipe };
         }
-        if was_up.is_some_and(|t| now.since(t) >= cfg.backoff.stable) {
+        if was_up.is_some_and(|t| now >= t.plus(cfg.backoff.stable)) {
             (self.failures, self.redirects) = (0, 0);
         }
         if was_up.is_none() && !redirected && cfg.endpoints > 1 {
@@ -103,45 +104,45 @@ impl Recovery {
         }
         let (cut, hold) = self.rung(cfg);
         let pause = self.pause(cfg, now, fault).max(hold);
-        Next::Retry { at: now + pause, cut }
+        Next::Retry { at: now.plus(pause), cut }
     }
 
     /// How deep this failure cuts, and the least time to stay down.
-    fn rung(&self, cfg: &Config) -> (Depth, Duration) {
+    fn rung(&self, cfg: &Settings) -> (Depth, Span) {
         let due = |every: u32| every != 0 && self.failures.is_multiple_of(every);
-        if due(cfg.ladder.device_after) {
-            (Depth::Device, cfg.ladder.device_hold)
-        } else if due(cfg.ladder.link_after) {
-            (Depth::Link, cfg.ladder.link_hold)
+        if due(cfg.rungs.device_after) {
+            (Depth::Device, cfg.rungs.device_hold)
+        } else if due(cfg.rungs.link_after) {
+            (Depth::Link, cfg.rungs.link_hold)
         } else {
-            (Depth::Pipe, cfg.ladder.pipe_hold)
+            (Depth::Pipe, cfg.rungs.pipe_hold)
         }
     }
 
     /// Exponential with full jitter; see [`Backoff`].
-    fn pause(&mut self, cfg: &Config, now: Instant, fault: Fault) -> Duration {
-        let outage = self.down_since.map_or(Duration::ZERO, |t| now.since(t));
+    fn pause(&mut self, cfg: &Settings, now: Instant, fault: Fault) -> Span {
         let growth = 1 << (self.failures - 1).min(16);
-        let patience = (outage / 10).max(Duration::from_secs(2));
-        let upper = cfg.backoff.min.saturating_mul(growth).min(patience).min(cfg.backoff.max);
-        let drawn = Backoff::FLOOR + self.draw(upper.saturating_sub(Backoff::FLOOR));
+        let upper = cfg.backoff.min.times(growth).min(self.patience(now)).min(cfg.backoff.max);
+        let drawn = FLOOR.plus(self.draw(upper.minus(FLOOR)));
         if fault.cause.is_permanent() {
             // Trying fast would not help, and some brokers lock accounts.
-            return drawn
-                .max(cfg.backoff.refused)
-                .max(self.draw(cfg.backoff.refused.saturating_mul(growth).min(cfg.backoff.max)));
+            let refused = self.draw(cfg.backoff.refused.times(growth).min(cfg.backoff.max));
+            return drawn.max(cfg.backoff.refused).max(refused);
         }
         drawn
     }
 
+    /// A tenth of the outage, but not less than 2 s.
+    fn patience(&self, now: Instant) -> Span {
+        let outage = self.down_since.map_or(Span::ZERO, |t| now.span_since(t));
+        Span::from_millis((outage.millis() / 10).max(2000))
+    }
+
     /// Uniform between zero and `upper`.
-    fn draw(&mut self, upper: Duration) -> Duration {
+    fn draw(&mut self, upper: Span) -> Span {
         self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let part = (self.random >> 32) as u32;
-        // No pause is drawn longer than an hour or so: below 2^32, so that the product fits.
-        let micros = micros(upper).min(u64::from(u32::MAX));
-        Duration::from_micros((micros * u64::from(part)) >> 32)
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        Span::from_millis((u64::from(upper.millis()) * u64::from(self.random) >> 32) as u32)
     }
 }
