@@ -142,7 +142,10 @@ pub struct Ring<'m, T> {
 
 impl<'m, T: Copy + Default> Ring<'m, T> {
     /// An empty ring in the memory of `table`.
-    pub fn new(table: Table<'m, T>) -> Self {
+    pub fn new(mut table: Table<'m, T>) -> Self {
+        if table.is_fixed() {
+            table.extend_to(table.limit());
+        }
         Self { table, head: 0, len: 0 }
     }
 
@@ -208,6 +211,12 @@ impl<'m, T: Copy + Default> Ring<'m, T> {
         (self.head, self.len) = (0, 0);
     }
 
+    #[cfg(not(feature = "alloc"))]
+    fn grow(&mut self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "alloc")]
     fn grow(&mut self) -> bool {
         let old = self.table.len();
         self.table.as_mut_slice().rotate_left(self.head);

@@ -150,8 +150,18 @@ impl fmt::Display for TopicError {
 
 impl core::error::Error for TopicError {}
 
+/// Whether one of `needles` is in `text`. On a small processor short code counts for more than speed.
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) fn contains<const N: usize>(text: &[u8], needles: [u8; N]) -> bool {
+    fn one_of(text: &[u8], needles: &[u8]) -> bool {
+        text.iter().any(|b| needles.contains(b))
+    }
+    one_of(text, &needles)
+}
+
 /// Whether one of `needles` is in `text`, a machine word at a time: this is on the path of every
 /// message.
+#[cfg(target_pointer_width = "64")]
 #[inline]
 pub(crate) fn contains<const N: usize>(text: &[u8], needles: [u8; N]) -> bool {
     const LANES: usize = size_of::<usize>();

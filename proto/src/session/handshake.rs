@@ -103,7 +103,7 @@ impl<S: Store> Session<'_, S> {
             props: with.props.with_list(&own),
             ..*with
         };
-        let n = Packet::Connect(packet).encode(self.cfg.version, tx).map_err(|_| Refused::TooLarge);
+        let n = packet.encode(self.cfg.version, tx).map_err(|_| Refused::TooLarge);
         match n {
             Ok(n) => {
                 self.unanswered = true;
@@ -310,7 +310,7 @@ impl<S: Store> Session<'_, S> {
         self.auth = None;
         let raw = inbox.authenticate(scratch).and_then(|n| scratch.get(..n));
         let props = raw.and_then(|raw| crate::wire::Properties::from_raw(raw).ok());
-        let packet = props.map(|props| Packet::Auth(Auth { reason, props }));
+        let packet = props.map(|props| Auth { reason, props });
         let written = packet.and_then(|p| p.encode(self.cfg.version, tx).ok());
         if written.is_none() {
             // The application has no answer, so the exchange cannot go on.

@@ -235,7 +235,7 @@ impl<S: Store> Session<'_, S> {
         let cut = self.cut.as_mut()?;
         if let Some(reason) = cut.farewell.take() {
             let packet = Disconnect { reason, props: crate::wire::Properties::EMPTY };
-            if let Ok(n) = Packet::Disconnect(packet).encode(self.cfg.version, tx) {
+            if let Ok(n) = packet.encode(self.cfg.version, tx) {
                 return Some(Output::Send(n));
             }
         }

@@ -8,7 +8,7 @@ use super::liveness::{came_out, is_out};
 use super::phase::Phase;
 use super::*;
 use crate::store::Key;
-use crate::wire::{EncodeError, PacketId, Properties, Property};
+use crate::wire::{Bare, EncodeError, PacketId, PacketType, Properties, Property, encode};
 
 #[derive(Debug, Default)]
 pub(super) struct Sending {
@@ -177,7 +177,7 @@ impl<S: Store> Session<'_, S> {
         let expiry_property = [Property::SessionExpiryInterval(expiry.unwrap_or(0))];
         let list = if expiry.is_some() { &expiry_property[..] } else { &[] };
         let packet = Disconnect { reason, props: Properties::from_list(list) };
-        let put = written(Packet::Disconnect(packet).encode(self.cfg.version, tx));
+        let put = written(packet.encode(self.cfg.version, tx));
         if matches!(put, Put::Written(_)) {
             self.phase = Phase::Leaving { reason, expiry, said: true };
         }
@@ -237,7 +237,7 @@ impl<S: Store> Session<'_, S> {
         if !self.sending.ping_wanted {
             return Put::Nothing;
         }
-        let put = written(Packet::PingReq.encode(self.cfg.version, tx));
+        let put = written(encode(&Bare(PacketType::PingReq), self.cfg.version, tx));
         if matches!(put, Put::Written(_)) {
             self.sending.ping_wanted = false;
             self.live.pinged(now, core::mem::take(&mut self.sending.suspicious));

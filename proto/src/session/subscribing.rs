@@ -6,8 +6,8 @@ use super::subs::{Sub, SubState};
 use super::*;
 use crate::engine::Tag;
 use crate::wire::{
-    Filters, PacketId, Properties, Property, PropertyContext, Subscribe, SubscribeOptions,
-    Unsubscribe, UnsubscribeFilters,
+    Body, Filters, PacketId, Properties, Property, PropertyContext, Subscribe, SubscribeOptions,
+    Unsubscribe, UnsubscribeFilters, encode, encoded_len,
 };
 
 /// Property bytes of one subscription that are given as a list and must be encoded first.
@@ -103,7 +103,7 @@ impl<S: Store> Session<'_, S> {
                 break;
             };
             let version = self.cfg.version;
-            let put = self.with_packet(&sub, pid, |packet| written(packet.encode(version, tx)));
+            let put = self.with_packet(&sub, pid, |packet| written(encode(packet, version, tx)));
             match put {
                 Put::Written(_) => self.subs.asked(at, pid.get(), now),
                 _ => self.flights.set(pid.get(), Flight::Free),
@@ -114,19 +114,19 @@ impl<S: Store> Session<'_, S> {
     }
 
     /// Makes the SUBSCRIBE or UNSUBSCRIBE that is due for `sub`.
-    fn with_packet<R>(&self, sub: &Sub, pid: PacketId, f: impl FnOnce(&Packet<'_>) -> R) -> R {
+    fn with_packet<R>(&self, sub: &Sub, pid: PacketId, f: impl FnOnce(&dyn Body) -> R) -> R {
         let filter = self.subs.filter(sub);
         if sub.state == SubState::Unwanted {
             let list = [filter];
             let (props, filters) = (Properties::EMPTY, UnsubscribeFilters::from_list(&list));
-            return f(&Packet::Unsubscribe(Unsubscribe { pid, props, filters }));
+            return f(&Unsubscribe { pid, props, filters });
         }
         let list = [(filter, sub.options)];
         let id = [Property::SubscriptionIdentifier(sub.id)];
         let with_id = sub.id != 0 && self.limits.subscription_identifier_available;
         let props = Properties::from_trusted_raw(self.subs.props(sub));
         let props = props.with_list(if with_id { &id } else { &[] });
-        f(&Packet::Subscribe(Subscribe { pid, props, filters: Filters::from_list(&list) }))
+        f(&Subscribe { pid, props, filters: Filters::from_list(&list) })
     }
 
     /// Why the broker's limits rule the packet out, if they do. Sent all the same it would end the
@@ -147,7 +147,7 @@ impl<S: Store> Session<'_, S> {
         }
         // [MQTT-3.2.2-15]
         let pid = PacketId::new(1)?;
-        let size = self.with_packet(sub, pid, |packet| packet.encoded_len(self.cfg.version));
+        let size = self.with_packet(sub, pid, |packet| encoded_len(packet, self.cfg.version));
         (size > limits.maximum_packet_size as usize).then_some(ReasonCode::PACKET_TOO_LARGE)
     }
 }

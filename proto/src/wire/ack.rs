@@ -105,10 +105,6 @@ impl Body for Ack<'_> {
         version.check_outcome(self.reason, &self.props, self.kind.context())
     }
 
-    fn body_len(&self, version: Version) -> usize {
-        version.outcome_len(self.reason, &self.props).saturating_add(2)
-    }
-
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         w.packet_id(self.pid);
         version.write_outcome(self.reason, &self.props, w);

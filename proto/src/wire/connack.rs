@@ -45,10 +45,6 @@ impl Body for ConnAck<'_> {
         version.check_properties(&self.props, PropertyContext::ConnAck)
     }
 
-    fn body_len(&self, version: Version) -> usize {
-        version.properties_len(&self.props).saturating_add(2)
-    }
-
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         w.u8(self.session_present.into());
         w.u8(version.connack_code(self.reason).unwrap_or(self.reason.0));

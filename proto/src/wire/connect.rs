@@ -5,7 +5,7 @@ use core::fmt;
 use super::packet::Body;
 use super::property::PropertyContext;
 use super::reader::Reader;
-use super::writer::{Writer, field_len};
+use super::writer::Writer;
 use super::{EncodeError, PacketType, Properties, QoS, Version, WireError};
 use crate::topic::{TopicError, TopicName, contains};
 
@@ -105,12 +105,6 @@ impl<'a> Will<'a> {
         version.check_properties(&self.props, PropertyContext::Will)
     }
 
-    fn len(&self, version: Version) -> usize {
-        field_len(self.topic.len())
-            .saturating_add(field_len(self.payload.len()))
-            .saturating_add(version.properties_len(&self.props))
-    }
-
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         version.write_properties(&self.props, w);
         w.binary(self.topic.as_bytes());
@@ -147,16 +141,6 @@ impl Body for Connect<'_> {
         }
         version.check_properties(&self.props, PropertyContext::Connect)?;
         self.will.map_or(Ok(()), |will| will.check(version))
-    }
-
-    fn body_len(&self, version: Version) -> usize {
-        let optional = [self.username.map(str::len), self.password.map(<[u8]>::len)];
-        let optional = optional.into_iter().flatten().map(field_len);
-        let start = field_len(PROTOCOL.len()) + 4 + field_len(self.client_id.len());
-        optional
-            .chain(self.will.map(|will| will.len(version)))
-            .chain([version.properties_len(&self.props)])
-            .fold(start, usize::saturating_add)
     }
 
     fn write(&self, version: Version, w: &mut Writer<'_>) {

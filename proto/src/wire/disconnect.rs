@@ -47,10 +47,6 @@ impl Body for Disconnect<'_> {
         version.check_outcome(self.reason, &self.props, PropertyContext::Disconnect)
     }
 
-    fn body_len(&self, version: Version) -> usize {
-        version.outcome_len(self.reason, &self.props)
-    }
-
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         version.write_outcome(self.reason, &self.props, w);
     }
@@ -64,10 +60,6 @@ impl Body for Auth<'_> {
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         version.check_type(PacketType::Auth)?;
         version.check_outcome(self.reason, &self.props, PropertyContext::Auth)
-    }
-
-    fn body_len(&self, version: Version) -> usize {
-        version.outcome_len(self.reason, &self.props)
     }
 
     fn write(&self, version: Version, w: &mut Writer<'_>) {

@@ -3,7 +3,7 @@
 use core::{fmt, slice};
 
 use super::reader::Reader;
-use super::writer::{Writer, field_len};
+use super::writer::Writer;
 use super::{EncodeError, QoS, Version, WireError};
 use crate::topic::{TopicError, TopicFilter};
 
@@ -127,11 +127,6 @@ impl<'a> Filters<'a> {
         })
     }
 
-    pub(super) fn encoded_len(&self) -> usize {
-        let list = self.list.iter().map(|(filter, _)| field_len(filter.len()) + 1);
-        list.fold(self.raw.len(), usize::saturating_add)
-    }
-
     pub(super) fn write(&self, version: Version, w: &mut Writer<'_>) {
         for (filter, options) in self.iter() {
             w.binary(filter.as_bytes());
@@ -176,11 +171,6 @@ impl<'a> UnsubscribeFilters<'a> {
     pub(super) fn validate(&self) -> Result<(), EncodeError> {
         not_empty(self.raw.len() + self.list.len())?;
         self.list.iter().try_for_each(|filter| check_filter(filter).map(drop))
-    }
-
-    pub(super) fn encoded_len(&self) -> usize {
-        let list = self.list.iter().map(|filter| field_len(filter.len()));
-        list.fold(self.raw.len(), usize::saturating_add)
     }
 
     pub(super) fn write(&self, w: &mut Writer<'_>) {

@@ -39,6 +39,7 @@ pub use filters::{
 };
 pub use frame::{FrameHeader, frame_len};
 pub use packet::Packet;
+pub(crate) use packet::{Bare, Body, encode, encoded_len};
 pub use properties::{Properties, PropertyIter};
 pub use property::{Property, PropertyContext};
 pub use publish::Publish;

@@ -127,25 +127,38 @@ fn open(bytes: &[u8]) -> Result<(PacketType, u8, Reader<'_>), WireError> {
 }
 
 /// What encoding asks of a packet.
-pub(super) trait Body {
+pub(crate) trait Body {
     fn first_byte(&self) -> u8;
     /// Whether a peer would accept it.
     fn check(&self, version: Version) -> Result<(), EncodeError>;
-    /// Bytes after the fixed header; huge but never wrapped if fields are too long.
-    fn body_len(&self, version: Version) -> usize;
-    /// Writes `body_len` bytes.
+    /// Writes what follows the fixed header. Called twice: the first time only to count the bytes.
     fn write(&self, version: Version, w: &mut Writer<'_>);
 }
 
-fn encode(body: &impl Body, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
+/// Writes the packet to the start of `out` and tells its length. One copy for all packets but the
+/// head of PUBLISH, which is the only one that often goes out.
+pub(crate) fn encode(
+    body: &dyn Body,
+    version: Version,
+    out: &mut [u8],
+) -> Result<usize, EncodeError> {
     body.check(version)?;
-    let mut w = Writer::packet(out, body.first_byte(), body.body_len(version), 0)?;
+    let mut counter = Writer::counter();
+    body.write(version, &mut counter);
+    let mut w = Writer::packet(out, body.first_byte(), counter.finish()?, 0)?;
     body.write(version, &mut w);
     w.finish()
 }
 
+/// Bytes of the whole packet; huge but never wrapped if fields are too long.
+pub(crate) fn encoded_len(body: &dyn Body, version: Version) -> usize {
+    let mut counter = Writer::counter();
+    body.write(version, &mut counter);
+    packet_len(counter.written())
+}
+
 /// A packet that is its fixed header.
-struct Bare(PacketType);
+pub(crate) struct Bare(pub(crate) PacketType);
 
 impl Body for Bare {
     fn first_byte(&self) -> u8 {
@@ -154,10 +167,6 @@ impl Body for Bare {
 
     fn check(&self, _: Version) -> Result<(), EncodeError> {
         Ok(())
-    }
-
-    fn body_len(&self, _: Version) -> usize {
-        0
     }
 
     fn write(&self, _: Version, _: &mut Writer<'_>) {}
@@ -176,7 +185,7 @@ macro_rules! encodings {
 
             /// Bytes of the whole packet, with its fixed header.
             pub fn encoded_len(&self, version: Version) -> usize {
-                packet_len(self.body_len(version))
+                encoded_len(self, version)
             }
         }
 
@@ -187,24 +196,25 @@ macro_rules! encodings {
         })*
 
         impl Packet<'_> {
+            fn body(&self) -> &dyn Body {
+                match self {
+                    $(Self::$packet(packet) => packet,)*
+                    Self::PingReq => &Bare(PacketType::PingReq),
+                    Self::PingResp => &Bare(PacketType::PingResp),
+                }
+            }
+
             /// Writes the packet to the start of `out` and tells its length.
             ///
             /// # Errors
             /// The buffer is too small, a field is too long, or the packet breaks the protocol.
             pub fn encode(&self, version: Version, out: &mut [u8]) -> Result<usize, EncodeError> {
-                match self {
-                    $(Self::$packet(packet) => packet.encode(version, out),)*
-                    Self::PingReq => encode(&Bare(PacketType::PingReq), version, out),
-                    Self::PingResp => encode(&Bare(PacketType::PingResp), version, out),
-                }
+                encode(self.body(), version, out)
             }
 
             /// Bytes of the whole packet, with its fixed header.
             pub fn encoded_len(&self, version: Version) -> usize {
-                match self {
-                    $(Self::$packet(packet) => packet.encoded_len(version),)*
-                    Self::PingReq | Self::PingResp => packet_len(0),
-                }
+                encoded_len(self.body(), version)
             }
         }
     };

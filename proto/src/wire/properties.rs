@@ -2,13 +2,13 @@
 
 use core::{fmt, slice};
 
-use super::property::{Property, PropertyContext};
-use super::property_table::allowed;
+use super::property::{Property, PropertyContext, item};
+use super::property_table::{Value, allowed};
 use super::reader::Reader;
 use super::writer::{MAX_REMAINING, Writer, varint_len};
 use super::{EncodeError, WireError};
 
-const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
+pub(super) const SUBSCRIPTION_IDENTIFIER: u8 = 0x0B;
 const AUTHENTICATION_METHOD: u8 = 0x15;
 const AUTHENTICATION_DATA: u8 = 0x16;
 const USER_PROPERTY: u8 = 0x26;
@@ -41,7 +41,7 @@ impl<'a> Properties<'a> {
     pub fn from_raw(raw: &'a [u8]) -> Result<Self, WireError> {
         let mut r = Reader::new(raw);
         while !r.is_empty() {
-            Property::read(&mut r)?;
+            item(&mut r, true)?;
         }
         Ok(Self::from_trusted_raw(raw))
     }
@@ -104,7 +104,7 @@ impl<'a> Properties<'a> {
         let mut seen = Seen::default();
         let mut raw = Reader::new(self.raw);
         while !raw.is_empty() {
-            seen.note(Property::skip(&mut raw)?, context)?;
+            seen.note(item(&mut raw, false)?.0, context)?;
         }
         for property in self.list {
             seen.note(property.id(), context)?;
@@ -113,21 +113,23 @@ impl<'a> Properties<'a> {
         if self.encoded_len() > MAX_REMAINING { Err(EncodeError::TooLong) } else { Ok(seen.end()?) }
     }
 
-    /// The first property with the identifier `id`.
+    /// The value of the first property with the identifier `id`; a text may come as bytes.
     #[inline]
-    pub(super) fn find(&self, id: u8) -> Option<Property<'a>> {
+    pub(super) fn find(&self, id: u8) -> Option<Value<'a>> {
         if self.is_empty() { None } else { self.search(id) }
     }
 
-    fn search(&self, id: u8) -> Option<Property<'a>> {
+    fn search(&self, id: u8) -> Option<Value<'a>> {
+        self.items().find(|(found, _)| *found == id).map(|(_, value)| value)
+    }
+
+    /// The identifiers and values as they come; texts of encoded ones as bytes.
+    pub(super) fn items(&self) -> impl Iterator<Item = (u8, Value<'a>)> + 'a {
         let mut raw = Reader::new(self.raw);
-        while !raw.is_empty() {
-            let at = raw;
-            if Property::skip(&mut raw).ok()? == id {
-                return Property::read(&mut { at }).ok();
-            }
-        }
-        self.list.iter().find(|p| p.id() == id).copied()
+        let mut list = self.list.iter();
+        core::iter::from_fn(move || {
+            if raw.is_empty() { list.next().map(Property::split) } else { item(&mut raw, false).ok() }
+        })
     }
 
     /// Reads properties with their length in front, as a packet of this kind may have them.
@@ -169,35 +171,38 @@ fn check_raw(raw: &[u8], context: PropertyContext) -> Result<(), WireError> {
     let mut seen = Seen::default();
     let mut r = Reader::new(raw);
     while !r.is_empty() {
-        seen.note(Property::read(&mut r)?.id(), context)?;
+        seen.note(item(&mut r, true)?.0, context)?;
     }
     seen.end()
 }
 
 /// Which properties a packet has, one bit for each identifier.
 #[derive(Default)]
-struct Seen(u64);
+struct Seen([u32; 2]);
 
 impl Seen {
     fn note(&mut self, id: u8, context: PropertyContext) -> Result<(), WireError> {
         if !allowed(id, context) {
             return Err(WireError::PropertyNotAllowed);
         }
-        let bit = 1_u64 << (id & 0x3F);
+        let word = &mut self.0[usize::from(id >= 32)];
+        let bit = 1 << (id & 31);
         // A message may match several subscriptions of a client (3.3.2.3.8).
         let repeats = id == USER_PROPERTY
             || id == SUBSCRIPTION_IDENTIFIER && context == PropertyContext::Publish;
-        if self.0 & bit != 0 && !repeats {
+        if *word & bit != 0 && !repeats {
             return Err(WireError::DuplicateProperty);
         }
-        self.0 |= bit;
+        *word |= bit;
         Ok(())
     }
 
     fn end(&self) -> Result<(), WireError> {
-        let (method, data) =
-            (self.0 >> AUTHENTICATION_METHOD & 1, self.0 >> AUTHENTICATION_DATA & 1);
-        if data > method { Err(WireError::NoAuthenticationMethod) } else { Ok(()) }
+        let has = |id: u8| self.0[0] >> id & 1 != 0;
+        if has(AUTHENTICATION_DATA) && !has(AUTHENTICATION_METHOD) {
+            return Err(WireError::NoAuthenticationMethod);
+        }
+        Ok(())
     }
 }
 

@@ -151,36 +151,8 @@ impl<'a> Property<'a> {
 
     /// Reads one property, with its range checked.
     pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, WireError> {
-        let id = r.u8()?;
-        let rule = rule(id)?;
-        let value = match rule.kind {
-            Kind::Flag => Value::Byte(r.u8()?),
-            Kind::Two | Kind::TwoNotZero | Kind::Alias => Value::Two(r.u16()?),
-            Kind::Four | Kind::FourNotZero => Value::Four(r.u32()?),
-            Kind::VarNotZero => Value::Var(r.varint()?),
-            Kind::Text | Kind::Topic => Value::Text(r.string()?),
-            Kind::Binary => Value::Binary(r.binary()?),
-            Kind::Pair => Value::Pair(r.string()?, r.string()?),
-        };
-        rule.kind.check(value)?;
+        let (id, value) = item(r, true)?;
         Self::join(id, value).ok_or(WireError::UnknownProperty)
-    }
-
-    /// Skips one property, without a look at its value; tells its identifier.
-    pub(super) fn skip(r: &mut Reader<'a>) -> Result<u8, WireError> {
-        let id = r.u8()?;
-        match rule(id)?.kind {
-            Kind::Flag => drop(r.u8()?),
-            Kind::Two | Kind::TwoNotZero | Kind::Alias => drop(r.u16()?),
-            Kind::Four | Kind::FourNotZero => drop(r.u32()?),
-            Kind::VarNotZero => drop(r.varint()?),
-            Kind::Text | Kind::Topic | Kind::Binary => drop(r.binary()?),
-            Kind::Pair => {
-                r.binary()?;
-                r.binary()?;
-            }
-        }
-        Ok(id)
     }
 
     pub(super) fn write(&self, w: &mut Writer<'_>) {
@@ -215,7 +187,7 @@ impl<'a> Property<'a> {
     }
 
     /// The identifier and the untyped value; [`join`](Self::join) is the inverse.
-    fn split(&self) -> (u8, Value<'a>) {
+    pub(super) fn split(&self) -> (u8, Value<'a>) {
         use Property::*;
         match *self {
             PayloadFormatIndicator(v) => (0x01, Value::Byte(v.into())),
@@ -281,6 +253,30 @@ impl<'a> Property<'a> {
             _ => return None,
         })
     }
+}
+
+/// Reads the identifier and the value of a property; `checked` with its range and as text, else as it
+/// comes.
+pub(super) fn item<'a>(r: &mut Reader<'a>, checked: bool) -> Result<(u8, Value<'a>), WireError> {
+    let id = r.u8()?;
+    let kind = rule(id)?.kind;
+    let value = match kind {
+        Kind::Flag => Value::Byte(r.u8()?),
+        Kind::Two | Kind::TwoNotZero | Kind::Alias => Value::Two(r.u16()?),
+        Kind::Four | Kind::FourNotZero => Value::Four(r.u32()?),
+        Kind::VarNotZero => Value::Var(r.varint()?),
+        Kind::Text | Kind::Topic if checked => Value::Text(r.string()?),
+        Kind::Pair if checked => Value::Pair(r.string()?, r.string()?),
+        Kind::Pair => {
+            r.binary()?;
+            Value::Binary(r.binary()?)
+        }
+        Kind::Text | Kind::Topic | Kind::Binary => Value::Binary(r.binary()?),
+    };
+    if checked {
+        kind.check(value)?;
+    }
+    Ok((id, value))
 }
 
 impl fmt::Debug for Property<'_> {

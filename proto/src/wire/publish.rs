@@ -128,10 +128,6 @@ impl Body for Publish<'_> {
         Ok(())
     }
 
-    fn body_len(&self, version: Version) -> usize {
-        self.variable_header_len(version).saturating_add(self.payload.len())
-    }
-
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         self.write_variable_header(version, w);
         w.bytes(self.payload);

@@ -74,10 +74,6 @@ impl Body for SubAck<'_> {
         version.check_properties(&self.props, PropertyContext::SubAck)
     }
 
-    fn body_len(&self, version: Version) -> usize {
-        (2 + self.codes.len()).saturating_add(version.properties_len(&self.props))
-    }
-
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         w.packet_id(self.pid);
         version.write_properties(&self.props, w);
@@ -97,11 +93,6 @@ impl Body for UnsubAck<'_> {
             check_codes(self.codes, check_unsuback_code)?;
         }
         version.check_properties(&self.props, PropertyContext::UnsubAck)
-    }
-
-    fn body_len(&self, version: Version) -> usize {
-        let codes = if version.unsuback_has_codes() { self.codes.len() } else { 0 };
-        (2 + codes).saturating_add(version.properties_len(&self.props))
     }
 
     fn write(&self, version: Version, w: &mut Writer<'_>) {

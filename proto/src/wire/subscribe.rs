@@ -56,13 +56,6 @@ impl Body for Subscribe<'_> {
         version.check_properties(&self.props, PropertyContext::Subscribe)
     }
 
-    fn body_len(&self, version: Version) -> usize {
-        self.filters
-            .encoded_len()
-            .saturating_add(version.properties_len(&self.props))
-            .saturating_add(2)
-    }
-
     fn write(&self, version: Version, w: &mut Writer<'_>) {
         w.packet_id(self.pid);
         version.write_properties(&self.props, w);
@@ -78,13 +71,6 @@ impl Body for Unsubscribe<'_> {
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         self.filters.validate()?;
         version.check_properties(&self.props, PropertyContext::Unsubscribe)
-    }
-
-    fn body_len(&self, version: Version) -> usize {
-        self.filters
-            .encoded_len()
-            .saturating_add(version.properties_len(&self.props))
-            .saturating_add(2)
     }
 
     fn write(&self, version: Version, w: &mut Writer<'_>) {

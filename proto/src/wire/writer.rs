@@ -1,23 +1,30 @@
 //! A cursor over the caller's buffer. The packet's length is known before the first byte is
 //! written, so the buffer is checked once, by [`Writer::packet`]; after that only a field that is
-//! too long can fail, and [`Writer::finish`] tells.
+//! too long can fail, and [`Writer::finish`] tells. That length is what [`Writer::counter`] counts.
 
 use super::{EncodeError, PacketId};
 
 /// The largest Remaining Length.
 pub(super) const MAX_REMAINING: usize = 268_435_455;
 
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     rest: &'a mut [u8],
     written: usize,
     fault: Option<EncodeError>,
+    /// Nothing is written, only counted.
+    counts: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Over a buffer without a packet's fixed header.
     #[inline]
     pub(super) fn new(out: &'a mut [u8]) -> Self {
-        Self { rest: out, written: 0, fault: None }
+        Self { rest: out, written: 0, fault: None, counts: false }
+    }
+
+    /// Counts the bytes that would be written.
+    pub(super) fn counter() -> Self {
+        Self { rest: &mut [], written: 0, fault: None, counts: true }
     }
 
     /// Starts a packet with its fixed header. Of the `remaining` bytes after it, the last `streamed`
@@ -59,7 +66,7 @@ impl<'a> Writer<'a> {
                 self.rest = rest;
                 self.written += bytes.len();
             }
-            None => self.fail(EncodeError::NoSpace { needed: self.written + bytes.len() }),
+            None => self.no_room(bytes.len()),
         }
     }
 
@@ -95,7 +102,10 @@ impl<'a> Writer<'a> {
                 self.u16(len);
                 self.bytes(bytes);
             }
-            Err(_) => self.fail(EncodeError::TooLong),
+            Err(_) => {
+                self.no_room(field_len(bytes.len()));
+                self.fault = Some(EncodeError::TooLong);
+            }
         }
     }
 
@@ -104,10 +114,21 @@ impl<'a> Writer<'a> {
         self.u16(pid.get());
     }
 
+    /// Bytes written, or that would be.
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
+    // A counter never has room: so the hot path has one question less.
     #[cold]
-    fn fail(&mut self, fault: EncodeError) {
-        self.rest = &mut [];
-        self.fault.get_or_insert(fault);
+    fn no_room(&mut self, bytes: usize) {
+        let needed = self.written.saturating_add(bytes);
+        if self.counts {
+            self.written = needed;
+        } else {
+            self.rest = &mut [];
+            self.fault.get_or_insert(EncodeError::NoSpace { needed });
+        }
     }
 }
 
