@@ -2,6 +2,7 @@
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// A list of small values in caller-given memory.
 ///
@@ -108,7 +109,7 @@ impl<'m, T: Copy + Default> Table<'m, T> {
         if n == 0 {
             return;
         }
-        self.as_mut_slice().copy_within(at + n.., at);
+        close_gap(self.as_mut_slice().get_mut(at..).unwrap_or_default(), n);
         self.truncate(count - n);
     }
 
@@ -284,7 +285,7 @@ impl<'m> Texts<'m> {
         let mut room = self.0.as_mut_slice().get_mut(at..)?;
         for part in parts {
             let (head, tail) = room.split_at_mut_checked(part.len())?;
-            head.copy_from_slice(part);
+            copy(head, part);
             room = tail;
         }
         Some(Text { at: at as u32, len: len as u32 })
@@ -309,6 +310,19 @@ impl<'m> Texts<'m> {
     pub fn clear(&mut self) {
         self.0.truncate(0);
     }
+}
+
+/// Copies as much as both have. `copy_from_slice` would link a panic, which nobody could take out.
+#[inline]
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+}
+
+/// Moves all entries `n` to the front, over the first ones. As [`copy`], instead of `copy_within`.
+pub(crate) fn close_gap<T: Copy>(entries: &mut [T], n: usize) {
+    let entries = Cell::from_mut(entries).as_slice_of_cells();
+    let behind = entries.get(n..).unwrap_or_default();
+    entries.iter().zip(behind).for_each(|(to, from)| to.set(from.get()));
 }
 
 /// FNV-1a: short, no table, good enough for topics from the application itself.

@@ -81,6 +81,7 @@ impl<'m> Flights<'m> {
 
     /// Doubles the table. Sizes are powers of two while it can grow, so an entry stays where it
     /// is or moves up by the old size.
+    #[cfg(feature = "alloc")]
     fn grow(&mut self) -> bool {
         let old = self.table.len();
         self.table.extend_to(old * 2);
@@ -121,6 +122,11 @@ impl<'m> Flights<'m> {
                 return false;
             }
         }
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    fn grow(&mut self) -> bool {
+        false
     }
 
     /// Takes back what was just allocated and not used.

@@ -258,7 +258,7 @@ impl<S: Store> Session<'_, S> {
         inbox: &mut impl Inbox,
     ) {
         // [MQTT-3.14.0-1] only after CONNACK, and a 3.1.1 server never sends it.
-        if self.cfg.version == Version::V311 || self.phase == Phase::Handshake {
+        if self.cfg.version == Version::V311 || matches!(self.phase, Phase::Handshake) {
             return self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
         inbox.refused(packet.reason, packet.props);

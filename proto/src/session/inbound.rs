@@ -216,7 +216,7 @@ impl<S: Store> Session<'_, S> {
                 _ => ReasonCode::SUCCESS,
             };
             // What came on an earlier connection comes again, and is answered then.
-            if self.phase == Phase::Up && entry.carried == 0 {
+            if matches!(self.phase, Phase::Up) && entry.carried == 0 {
                 self.owe(kind, entry.pid, reason);
             }
             released = true;
@@ -245,7 +245,7 @@ impl<S: Store> Session<'_, S> {
         total: usize,
         inbox: &mut impl Inbox,
     ) -> Handled {
-        if self.phase != Phase::Up || self.cut.is_some() {
+        if !matches!(self.phase, Phase::Up) || self.cut.is_some() {
             return Handled::Done;
         }
         if self.owed.room() == 0 {

@@ -198,7 +198,9 @@ impl Liveness {
             match self.confirm {
                 Some(asked) if !is_out(asked, self.unsent_since()) => {}
                 Some(asked) if now >= asked.plus(patience) => return Some(Demand::Silent),
-                None if now >= since.plus(patience) => return Some(Demand::Ping { suspicious: true }),
+                None if now >= since.plus(patience) => {
+                    return Some(Demand::Ping { suspicious: true });
+                }
                 _ => {}
             }
         }

@@ -42,8 +42,8 @@ use crate::time::{Duration, Instant, Span};
 use crate::topic::TopicFilter;
 use crate::wire::{Ack, AckKind, Connect, Disconnect, Packet, ReasonCode, Version};
 
-use config::Settings;
 use alias::{InboundAliases, OutboundAliases};
+use config::Settings;
 use flights::Flights;
 use handshake::Dance;
 use keep::Kept;
@@ -207,7 +207,7 @@ impl<'m, S: Store> Session<'m, S> {
     /// MQTT 5: starts re-authentication with the method of the connection; the inbox is
     /// asked for the data. Refused when not connected or with 3.1.1.
     pub fn reauthenticate(&mut self) -> Result<(), Refused> {
-        if self.cfg.version != Version::V5 || self.phase != Phase::Up {
+        if self.cfg.version != Version::V5 || !matches!(self.phase, Phase::Up) {
             return Err(Refused::Unsupported);
         }
         self.auth = Some(ReasonCode::RE_AUTHENTICATE);
@@ -305,7 +305,7 @@ impl<'m, S: Store> Session<'m, S> {
 impl<S: Store> Engine for Session<'_, S> {
     fn open(&mut self, now: Instant) {
         self.closed = false;
-        if self.phase == Phase::Idle {
+        if matches!(self.phase, Phase::Idle) {
             // What an earlier driver was not told any more is of no use now.
             self.events = [None; 2];
             self.recovery.opened(now);

@@ -9,7 +9,7 @@ use crate::engine::Step;
 const LATE_CONNECT: Span = Span::from_millis(60_000);
 
 /// Where the session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
     /// Closed.
     Idle,
@@ -56,8 +56,8 @@ impl<S: Store> Session<'_, S> {
 
     /// The peer broke the protocol: tell it, if it understands, and leave.
     pub(super) fn violation(&mut self, now: Instant, reason: ReasonCode) {
-        let up = self.phase == Phase::Up && self.cfg.version == Version::V5;
-        let step = if self.phase == Phase::Up { Step::Up } else { Step::Handshake };
+        let up = matches!(self.phase, Phase::Up) && self.cfg.version == Version::V5;
+        let step = if matches!(self.phase, Phase::Up) { Step::Up } else { Step::Handshake };
         self.break_off(now, Fault::new(step, Cause::Protocol(reason)), up.then_some(reason));
     }
 
@@ -119,7 +119,7 @@ impl<S: Store> Session<'_, S> {
 
     /// Forgets all that belongs to the connection alone.
     fn connection_ended(&mut self, now: Instant) {
-        if self.phase == Phase::Up && now >= self.since.plus(LATE_CONNECT) {
+        if matches!(self.phase, Phase::Up) && now >= self.since.plus(LATE_CONNECT) {
             self.doubt = false;
         }
         self.doubt |= core::mem::take(&mut self.unanswered);
@@ -274,7 +274,7 @@ impl<S: Store> Session<'_, S> {
             }
             None => {}
         }
-        if self.phase == Phase::Up && self.overdue_at(due).is_some_and(|at| now >= at) {
+        if matches!(self.phase, Phase::Up) && self.overdue_at(due).is_some_and(|at| now >= at) {
             self.acknowledgement_overdue(now);
         }
         // Once the last PUBCOMP is written, the rest is for the next connection.

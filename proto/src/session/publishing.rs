@@ -6,6 +6,7 @@ use super::flights::Flight;
 use super::sending::Put;
 use super::*;
 use crate::engine::Step;
+use crate::mem::copy;
 use crate::store::Key;
 use crate::wire::{PacketId, Properties, Property, Publish, QoS};
 
@@ -191,9 +192,7 @@ impl<S: Store> Session<'_, S> {
         };
         let room = tx.get_mut(head..).unwrap_or(&mut []);
         let body = content.payload.len().min(room.len());
-        if let (Some(to), Some(from)) = (room.get_mut(..body), content.payload.get(..body)) {
-            to.copy_from_slice(from);
-        }
+        copy(room, content.payload);
         let whole = body == content.payload.len();
         if matches!(alias, Alias::New(_)) {
             self.outbound_aliases.learn(content.topic);
@@ -218,9 +217,7 @@ impl<S: Store> Session<'_, S> {
         };
         let rest = content.payload.get(offset..).unwrap_or(&[]);
         let n = rest.len().min(tx.len());
-        if let (Some(to), Some(from)) = (tx.get_mut(..n), rest.get(..n)) {
-            to.copy_from_slice(from);
-        }
+        copy(tx, rest);
         let (whole, qos0) = (n == rest.len(), meta.qos == QoS::AtMostOnce);
         self.sending.partial = (!whole).then_some((key, offset + n));
         if whole && qos0 {
@@ -278,11 +275,11 @@ fn publish_properties<'p>(
     if expires != Instant::MAX {
         // [MQTT-3.3.2-6] reduced by the time it waited here; 0 would be void already.
         let left = expires.since(now).as_secs().clamp(1, u64::from(u32::MAX)) as u32;
-        list[n] = Property::MessageExpiryInterval(left);
+        list[0] = Property::MessageExpiryInterval(left);
         n += 1;
     }
-    if let Alias::New(a) | Alias::Known(a) = alias {
-        list[n] = Property::TopicAlias(a);
+    if let (Alias::New(a) | Alias::Known(a), Some(slot)) = (alias, list.get_mut(n)) {
+        *slot = Property::TopicAlias(a);
         n += 1;
     }
     list.get(..n).unwrap_or(&[])

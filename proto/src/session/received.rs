@@ -3,6 +3,7 @@
 use super::config::Settings;
 use crate::mem::{Ring, Table};
 use crate::time::{Instant, Span};
+use core::cell::Cell;
 
 /// A received QoS 1 or 2 message whose exchange is not over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -280,13 +281,14 @@ impl<'m> Received<'m> {
             }
             let first = |e: &Entry| e.qos2 == qos2 && e.state != State::Recorded;
             let Some(at) = self.entries.as_slice().iter().position(first) else { continue };
-            let entry = self.entries.as_slice()[at];
+            let Some(slot) = self.entries.as_mut_slice().get_mut(at) else { continue };
+            let entry = *slot;
             if entry.state == State::Held {
                 continue;
             }
             self.waiting[usize::from(qos2)] -= 1;
             if qos2 && entry.state == State::Ready {
-                self.entries.as_mut_slice()[at].state = State::Recorded;
+                slot.state = State::Recorded;
                 if entry.carried == 0 {
                     self.recorded(now);
                 }
@@ -299,11 +301,11 @@ impl<'m> Received<'m> {
     }
 
     fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
-        let entries = self.entries.as_mut_slice();
+        let entries = Cell::from_mut(self.entries.as_mut_slice()).as_slice_of_cells();
         let mut kept = 0;
-        for i in 0..entries.len() {
-            if keep(&entries[i]) {
-                entries[kept] = entries[i];
+        for entry in entries.iter().map(Cell::get).filter(keep) {
+            if let Some(slot) = entries.get(kept) {
+                slot.set(entry);
                 kept += 1;
             }
         }

@@ -2,6 +2,7 @@
 
 use super::lists::{Linked, Links, Lists};
 use super::{Content, Key, Meta, Stage, Store, StoreError};
+use crate::mem::{close_gap, copy};
 
 /// One message's place in a [`FixedStore`].
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,7 @@ impl<'m> FixedStore<'m> {
         if len == 0 || at + len > self.used {
             return;
         }
-        self.bytes.copy_within(at + len..self.used, at);
+        close_gap(self.bytes.get_mut(at..self.used).unwrap_or_default(), len);
         self.used -= len;
         for other in self.slots.iter_mut().filter(|s| s.at as usize > at) {
             other.at -= len as u32;
@@ -79,8 +80,8 @@ impl<'m> FixedStore<'m> {
     }
 
     fn write(&mut self, part: &[u8]) {
-        if let Some(to) = self.bytes.get_mut(self.used..).and_then(|b| b.get_mut(..part.len())) {
-            to.copy_from_slice(part);
+        if let Some(to) = self.bytes.get_mut(self.used..) {
+            copy(to, part);
             self.used += part.len();
         }
     }

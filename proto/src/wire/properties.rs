@@ -128,7 +128,11 @@ impl<'a> Properties<'a> {
         let mut raw = Reader::new(self.raw);
         let mut list = self.list.iter();
         core::iter::from_fn(move || {
-            if raw.is_empty() { list.next().map(Property::split) } else { item(&mut raw, false).ok() }
+            if raw.is_empty() {
+                list.next().map(Property::split)
+            } else {
+                item(&mut raw, false).ok()
+            }
         })
     }
 

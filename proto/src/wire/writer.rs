@@ -3,6 +3,7 @@
 //! too long can fail, and [`Writer::finish`] tells. That length is what [`Writer::counter`] counts.
 
 use super::{EncodeError, PacketId};
+use crate::mem::copy;
 
 /// The largest Remaining Length.
 pub(super) const MAX_REMAINING: usize = 268_435_455;
@@ -62,7 +63,7 @@ impl<'a> Writer<'a> {
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         match core::mem::take(&mut self.rest).split_at_mut_checked(bytes.len()) {
             Some((first, rest)) => {
-                first.copy_from_slice(bytes);
+                copy(first, bytes);
                 self.rest = rest;
                 self.written += bytes.len();
             }
