@@ -32,6 +32,10 @@ sim *ARGS:
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
 
+# What the client costs a board in flash and RAM, next to docs/size.md; `--record` writes that anew.
+size *ARGS:
+    cargo run --quiet -p xtask -- size {{ARGS}}
+
 # The emulated board: tests with `board` in their name; `firmware/README.md` tells how to run it by hand.
 board *ARGS:
     cargo nextest run -p board-tests {{ARGS}}

@@ -27,7 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod driver;
-#[cfg(feature = "embassy")]
+#[cfg(feature = "embassy-lean")]
 pub mod embedded;
 mod feed;
 #[cfg(feature = "tokio")]

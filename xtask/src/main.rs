@@ -1,25 +1,42 @@
-//! Repository chores: `cargo run -p xtask -- tidy`.
+//! Repository chores: `cargo run -p xtask -- tidy`, `cargo run -p xtask -- size`.
 
+mod size;
 mod tidy;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("tidy") => run_tidy(),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((verb, [])) if verb == "tidy" => run_tidy(),
+        Some((verb, rest)) if verb == "size" => run_size(rest),
         _ => {
-            eprintln!("usage: cargo run -p xtask -- tidy");
+            eprintln!("usage: cargo run -p xtask -- tidy | size [--record]");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// The directory above this package, so that it works from any directory.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Prints what the client costs a board; fails when it grew.
+fn run_size(arguments: &[String]) -> ExitCode {
+    match size::run(root(), arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("size: {error}");
+            ExitCode::FAILURE
         }
     }
 }
 
 /// Prints every offender as `file:line: what is wrong`; fails when there is one.
 fn run_tidy() -> ExitCode {
-    // The directory above this package, so that it works from any directory.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
-    match tidy::check_tree(root) {
+    match tidy::check_tree(root()) {
         Ok(report) => {
             for offence in &report.offences {
                 println!("{offence}");

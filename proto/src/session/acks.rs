@@ -209,7 +209,7 @@ impl<S: Store> Session<'_, S> {
         let worn_out =
             |key: Key| self.store.meta(key).is_some_and(|m| m.repeats >= self.cfg.max_repeats);
         // [MQTT-4.4.0-1] MQTT 5 allows no second sending on a live connection.
-        if self.cfg.version == Version::V5
+        if self.cfg.version() == Version::V5
             || self.subs.awaited_since(self.live.unsent_since()).is_some_and(|t| t <= limit)
             || self.received.awaited_since(self.cfg.response_time).is_some_and(|t| t <= limit)
             || heads.into_iter().flatten().any(worn_out)

@@ -1,5 +1,6 @@
 //! Topic Aliases, both ways. They live and die with the connection `[MQTT-3.3.2-7]`.
 
+use super::abilities::ALIASES;
 use crate::mem::{Table, Text, Texts, hash};
 
 /// Aliases the broker has set.
@@ -16,7 +17,7 @@ impl<'m> InboundAliases<'m> {
 
     /// The Topic Alias Maximum to advertise.
     pub(super) fn maximum(&self) -> u16 {
-        self.entries.limit().min(usize::from(u16::MAX)) as u16
+        if ALIASES { self.entries.limit().min(usize::from(u16::MAX)) as u16 } else { 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -26,7 +27,8 @@ impl<'m> InboundAliases<'m> {
 
     /// Remembers `topic` under `alias`; `false` if the alias is out of range or memory is out.
     pub(super) fn set(&mut self, alias: u16, topic: &str) -> bool {
-        let Some(at) = usize::from(alias).checked_sub(1) else { return false };
+        let at = usize::from(alias).checked_sub(1).filter(|_| ALIASES);
+        let Some(at) = at else { return false };
         self.entries.extend_to(at + 1);
         let Some(old) = self.entries.as_slice().get(at).copied() else { return false };
         if self.texts.get(old) == topic.as_bytes() {
@@ -45,7 +47,7 @@ impl<'m> InboundAliases<'m> {
 
     /// The Topic Name behind `alias`.
     pub(super) fn get(&self, alias: u16) -> Option<&str> {
-        let at = usize::from(alias).checked_sub(1)?;
+        let at = usize::from(alias).checked_sub(1).filter(|_| ALIASES)?;
         let text = self.entries.as_slice().get(at).filter(|t| !t.is_empty())?;
         core::str::from_utf8(self.texts.get(*text)).ok()
     }
@@ -92,7 +94,7 @@ impl<'m> OutboundAliases<'m> {
     /// What to write for `topic`. A new alias must then be [learnt](Self::learn).
     pub(super) fn find(&self, topic: &str) -> Alias {
         // The property costs three bytes.
-        if self.maximum == 0 || topic.len() <= 3 {
+        if !ALIASES || self.maximum == 0 || topic.len() <= 3 {
             return Alias::None;
         }
         let hash = hash(topic);

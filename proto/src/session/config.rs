@@ -1,5 +1,6 @@
 //! What the application may choose. Every field has a default that suits a server or a board.
 
+use super::abilities::speaks;
 use crate::engine::WhenFull;
 use crate::time::{Duration, Span};
 use crate::wire::Version;
@@ -203,7 +204,7 @@ pub(super) struct Settings {
     pub(super) receive_maximum: u16,
     pub(super) window: u16,
     pub(super) endpoints: u16,
-    pub(super) version: Version,
+    version: Version,
     pub(super) max_repeats: u8,
     pub(super) adaptive: bool,
     pub(super) clean_start: bool,
@@ -231,6 +232,12 @@ pub(super) struct Rungs {
 }
 
 impl Settings {
+    /// The protocol version in use.
+    #[inline]
+    pub(super) const fn version(&self) -> Version {
+        speaks(self.version)
+    }
+
     pub(super) fn of(c: &Config) -> Self {
         Self {
             ping_interval: Span::of(c.ping_interval),

@@ -1,5 +1,6 @@
 //! From an open pipe to a session: CONNECT, enhanced authentication, CONNACK.
 
+use super::abilities::AUTHENTICATION;
 use super::phase::Phase;
 use super::*;
 use crate::engine::Step;
@@ -50,7 +51,7 @@ impl Default for Limits {
 impl Limits {
     fn of(ack: &ConnAck<'_>, cfg: &Settings) -> Self {
         let p = &ack.props;
-        let v5 = cfg.version == Version::V5;
+        let v5 = cfg.version() == Version::V5;
         Self {
             receive_maximum: p.receive_maximum().unwrap_or(u16::MAX),
             maximum_qos: p.maximum_qos().unwrap_or(QoS::ExactlyOnce),
@@ -103,7 +104,7 @@ impl<S: Store> Session<'_, S> {
             props: with.props.with_list(&own),
             ..*with
         };
-        let n = packet.encode(self.cfg.version, tx).map_err(|_| Refused::TooLarge);
+        let n = packet.encode(self.cfg.version(), tx).map_err(|_| Refused::TooLarge);
         match n {
             Ok(n) => {
                 self.unanswered = true;
@@ -144,7 +145,7 @@ impl<S: Store> Session<'_, S> {
             let over = self.cfg.version == Version::V5 && self.limits.session_expiry == 0;
             return self.cfg.clean_reconnect || over;
         }
-        if self.cfg.version == Version::V5 || self.cfg.clean_reconnect || !self.cfg.clean_start {
+        if self.cfg.version() == Version::V5 || self.cfg.clean_reconnect || !self.cfg.clean_start {
             return self.cfg.clean_start;
         }
         if self.dance == Dance::None {
@@ -258,7 +259,7 @@ impl<S: Store> Session<'_, S> {
         inbox: &mut impl Inbox,
     ) {
         // [MQTT-3.14.0-1] only after CONNACK, and a 3.1.1 server never sends it.
-        if self.cfg.version == Version::V311 || matches!(self.phase, Phase::Handshake) {
+        if self.cfg.version() == Version::V311 || matches!(self.phase, Phase::Handshake) {
             return self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
         inbox.refused(packet.reason, packet.props);
@@ -269,10 +270,10 @@ impl<S: Store> Session<'_, S> {
     pub(super) fn on_auth(&mut self, now: Instant, auth: &Auth<'_>, inbox: &mut impl Inbox) {
         // The first exchange begins with CONNECT and ends with CONNACK, a later one begins with an
         // AUTH of ours and ends with Success; the broker begins none (MQTT 5, 4.12).
-        let first = self.phase == Phase::Handshake;
+        let first = matches!(self.phase, Phase::Handshake);
         let asked = first || self.auth_awaited.take().is_some();
         let accepted = match auth.reason {
-            _ if self.cfg.version == Version::V311 || !asked => false,
+            _ if !AUTHENTICATION || self.cfg.version() == Version::V311 || !asked => false,
             ReasonCode::CONTINUE_AUTHENTICATION => {
                 self.auth = Some(ReasonCode::CONTINUE_AUTHENTICATION);
                 inbox.challenge(auth)
@@ -286,7 +287,7 @@ impl<S: Store> Session<'_, S> {
         }
         if !accepted {
             self.auth = None;
-            let reason = match self.cfg.version {
+            let reason = match self.cfg.version() {
                 Version::V311 => ReasonCode::PROTOCOL_ERROR,
                 Version::V5 => ReasonCode::NOT_AUTHORIZED,
             };
@@ -301,7 +302,7 @@ impl<S: Store> Session<'_, S> {
         tx: &mut [u8],
         inbox: &mut impl Inbox,
     ) -> usize {
-        let Some(reason) = self.auth else { return 0 };
+        let Some(reason) = self.auth.filter(|_| AUTHENTICATION) else { return 0 };
         // The second half is scratch space for the inbox, so wait until there is some.
         if tx.len() < self.cfg.transmit_buffer / 2 {
             return 0;
@@ -311,11 +312,11 @@ impl<S: Store> Session<'_, S> {
         let raw = inbox.authenticate(scratch).and_then(|n| scratch.get(..n));
         let props = raw.and_then(|raw| crate::wire::Properties::from_raw(raw).ok());
         let packet = props.map(|props| Auth { reason, props });
-        let written = packet.and_then(|p| p.encode(self.cfg.version, tx).ok());
+        let written = packet.and_then(|p| p.encode(self.cfg.version(), tx).ok());
         if written.is_none() {
             // The application has no answer, so the exchange cannot go on.
             self.violation(now, ReasonCode::NOT_AUTHORIZED);
-        } else if self.phase == Phase::Up {
+        } else if matches!(self.phase, Phase::Up) {
             self.auth_awaited = Some(now);
         }
         written.unwrap_or(0)

@@ -1,5 +1,6 @@
 //! Received messages: offered to the application, acknowledged in order; aliases.
 
+use super::abilities::{OVERSIZED, offers};
 use super::received::{Entry, State};
 use super::*;
 use crate::engine::{Incoming, Verdict};
@@ -13,6 +14,10 @@ impl<S: Store> Session<'_, S> {
         inbox: &mut impl Inbox,
     ) -> Handled {
         match publish.pid {
+            _ if !offers(publish.qos) => {
+                self.violation(now, ReasonCode::QOS_NOT_SUPPORTED);
+                Handled::Done
+            }
             None => self.deliver_qos0(now, publish, inbox),
             Some(pid) => self.deliver_acknowledged(now, publish, pid.get(), inbox),
         }
@@ -76,7 +81,7 @@ impl<S: Store> Session<'_, S> {
 
     /// What to do if the list of exchanges is full, if it is.
     fn too_many(&mut self) -> Option<Handled> {
-        let usual = match self.cfg.version {
+        let usual = match self.cfg.version() {
             Version::V5 => usize::from(self.cfg.receive_maximum),
             Version::V311 => usize::MAX,
         };
@@ -138,7 +143,7 @@ impl<S: Store> Session<'_, S> {
 
     /// Learns or looks up the Topic Alias; `false` ends the connection.
     fn resolve(&mut self, now: Instant, publish: &Publish<'_>) -> bool {
-        if self.cfg.version == Version::V311
+        if self.cfg.version() == Version::V311
             || publish.props.is_empty() && !publish.topic.is_empty()
         {
             return true;
@@ -248,10 +253,14 @@ impl<S: Store> Session<'_, S> {
         if !matches!(self.phase, Phase::Up) || self.cut.is_some() {
             return Handled::Done;
         }
+        if !OVERSIZED {
+            self.violation(now, ReasonCode::PACKET_TOO_LARGE);
+            return Handled::Done;
+        }
         if self.owed.room() == 0 {
             return Handled::Busy;
         }
-        let publish = Publish::decode_head(self.cfg.version, head);
+        let publish = Publish::decode_head(self.cfg.version(), head);
         if publish.is_ok_and(|p| p.pid.is_some())
             && let Some(handled) = self.too_many()
         {
@@ -291,7 +300,7 @@ impl<S: Store> Session<'_, S> {
         match known {
             Some(at) => self.repeated(now, pid, at),
             // 3.1.1 knows no refusal: the exchange is completed as if taken.
-            None if self.cfg.version == Version::V311 => {
+            None if self.cfg.version() == Version::V311 => {
                 self.taken(now, publish, pid, State::Ready)
             }
             None => self.taken(now, publish, pid, State::Refused),

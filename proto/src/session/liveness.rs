@@ -4,6 +4,7 @@
 //! the response time; half-way there a ping gives it the chance to prove itself. So a slow peer
 //! that still talks is never taken for a dead one, and a dead one is left within the response time.
 
+use super::abilities::ADAPTIVE;
 use super::config::Settings;
 use crate::time::{Duration, Instant, Span};
 
@@ -174,7 +175,7 @@ impl Liveness {
     /// How long to wait before asking, and again before giving up.
     fn patience(&self, cfg: &Settings) -> Span {
         let half = cfg.response_time.half();
-        match (cfg.adaptive, self.rtt.patience()) {
+        match (ADAPTIVE && cfg.adaptive, self.rtt.patience()) {
             (true, Some(p)) => p.clamp(LEAST_PATIENCE.min(half), half),
             _ => half,
         }

@@ -6,6 +6,7 @@
 //! `inbound` and `received` (received messages), `keep` (what survives a loss of power), `subs` and `subscribing`, `alias`, `flights` (Packet
 //! Identifiers).
 
+mod abilities;
 mod acks;
 mod alias;
 mod config;
@@ -42,6 +43,7 @@ use crate::time::{Duration, Instant, Span};
 use crate::topic::TopicFilter;
 use crate::wire::{Ack, AckKind, Connect, Disconnect, Packet, ReasonCode, Version};
 
+use abilities::{AUTHENTICATION, QOS_1, QOS_2};
 use alias::{InboundAliases, OutboundAliases};
 use config::Settings;
 use flights::Flights;
@@ -207,7 +209,8 @@ impl<'m, S: Store> Session<'m, S> {
     /// MQTT 5: starts re-authentication with the method of the connection; the inbox is
     /// asked for the data. Refused when not connected or with 3.1.1.
     pub fn reauthenticate(&mut self) -> Result<(), Refused> {
-        if self.cfg.version != Version::V5 || !matches!(self.phase, Phase::Up) {
+        if !AUTHENTICATION || self.cfg.version() != Version::V5 || !matches!(self.phase, Phase::Up)
+        {
             return Err(Refused::Unsupported);
         }
         self.auth = Some(ReasonCode::RE_AUTHENTICATE);
@@ -246,7 +249,7 @@ impl<'m, S: Store> Session<'m, S> {
         if self.owed.room() == 0 {
             return Handled::Busy;
         }
-        let handled = match Packet::decode_from_server(self.cfg.version, bytes) {
+        let handled = match Packet::decode_from_server(self.cfg.version(), bytes) {
             Ok(packet) => self.dispatch(now, &packet, inbox),
             Err(e) => {
                 self.violation(now, e.reason());
@@ -294,7 +297,9 @@ impl<'m, S: Store> Session<'m, S> {
     fn on_ack(&mut self, now: Instant, ack: &Ack<'_>, inbox: &mut impl Inbox) {
         let pid = ack.pid.get();
         match ack.kind {
+            AckKind::PubAck if !QOS_1 => self.violation(now, ReasonCode::PROTOCOL_ERROR),
             AckKind::PubAck => self.on_puback(now, pid, ack, inbox),
+            _ if !QOS_2 => self.violation(now, ReasonCode::PROTOCOL_ERROR),
             AckKind::PubRec => self.on_pubrec(now, pid, ack, inbox),
             AckKind::PubRel => self.on_pubrel(now, pid),
             AckKind::PubComp => self.on_pubcomp(now, pid, ack, inbox),

@@ -1,5 +1,6 @@
 //! Accepting messages: queue limits and policies, expiry, and the end of each message.
 
+use super::abilities::{POLICIES, offers};
 use super::flights::Flight;
 use super::*;
 use crate::engine::Tag;
@@ -25,7 +26,10 @@ impl<S: Store> Session<'_, S> {
         if self.closed {
             return Err(Refused::Closed);
         }
-        let props = match self.cfg.version {
+        if !offers(message.qos) {
+            return Err(Refused::Unsupported);
+        }
+        let props = match self.cfg.version() {
             Version::V311 => Properties::EMPTY,
             Version::V5 => message.props,
         };
@@ -80,7 +84,7 @@ impl<S: Store> Session<'_, S> {
 
     fn check_size(&self, content: &Content<'_>, qos: QoS) -> Result<(), Refused> {
         const REMAINING_LENGTH_MAX: usize = 268_435_455;
-        let head = longest_head(self.cfg.version, content, qos);
+        let head = longest_head(self.cfg.version(), content, qos);
         let whole = head.saturating_add(content.payload.len());
         if head > self.cfg.transmit_buffer
             || whole > REMAINING_LENGTH_MAX
@@ -116,6 +120,7 @@ impl<S: Store> Session<'_, S> {
                     return Err(Refused::QueueFull);
                 }
                 WhenFull::DropNewest => None,
+                _ if !POLICIES => None,
                 WhenFull::DropOldest => self.oldest_droppable(None),
                 WhenFull::Latest => self.oldest_droppable(Some(content.topic)),
             };

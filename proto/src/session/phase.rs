@@ -56,7 +56,7 @@ impl<S: Store> Session<'_, S> {
 
     /// The peer broke the protocol: tell it, if it understands, and leave.
     pub(super) fn violation(&mut self, now: Instant, reason: ReasonCode) {
-        let up = matches!(self.phase, Phase::Up) && self.cfg.version == Version::V5;
+        let up = matches!(self.phase, Phase::Up) && self.cfg.version() == Version::V5;
         let step = if matches!(self.phase, Phase::Up) { Step::Up } else { Step::Handshake };
         self.break_off(now, Fault::new(step, Cause::Protocol(reason)), up.then_some(reason));
     }
@@ -179,7 +179,7 @@ impl<S: Store> Session<'_, S> {
     fn needs_farewell(&mut self) -> bool {
         let needed = self.dance != Dance::Farewell
             && self.cfg.ephemeral
-            && self.cfg.version == Version::V311
+            && self.cfg.version() == Version::V311
             && self.recovery.ever_up
             && !self.cfg.clean_reconnect
             && self.held() == 0;
@@ -235,7 +235,7 @@ impl<S: Store> Session<'_, S> {
         let cut = self.cut.as_mut()?;
         if let Some(reason) = cut.farewell.take() {
             let packet = Disconnect { reason, props: crate::wire::Properties::EMPTY };
-            if let Ok(n) = packet.encode(self.cfg.version, tx) {
+            if let Ok(n) = packet.encode(self.cfg.version(), tx) {
                 return Some(Output::Send(n));
             }
         }

@@ -107,7 +107,7 @@ impl<S: Store> Session<'_, S> {
         if self.sending.narrowed > 0 {
             window = window.min(self.sending.narrowed);
         }
-        match (self.cfg.version, qos) {
+        match (self.cfg.version(), qos) {
             (Version::V311, QoS::ExactlyOnce) => window.min(UNSTATED_QUOTA),
             _ => window,
         }
@@ -152,7 +152,7 @@ impl<S: Store> Session<'_, S> {
     /// [MQTT-3.2.2-15] Whether the broker does not take so large a packet.
     fn exceeds_limit(&self, publish: &Publish<'_>, payload: usize) -> bool {
         let limit = self.limits.maximum_packet_size;
-        limit < u32::MAX && publish.encoded_len_with(self.cfg.version, payload) > limit as usize
+        limit < u32::MAX && publish.encoded_len_with(self.cfg.version(), payload) > limit as usize
     }
 
     /// Writes a PUBLISH as far as it fits: the head whole or not at all.
@@ -186,7 +186,7 @@ impl<S: Store> Session<'_, S> {
             alias = Alias::None;
             publish.props = props.with_list(list.get(..list.len() - 1).unwrap_or(&[]));
         }
-        let head = match publish.encode_head(self.cfg.version, content.payload.len(), tx) {
+        let head = match publish.encode_head(self.cfg.version(), content.payload.len(), tx) {
             Ok(n) => n,
             Err(_) => return Put::NoRoom,
         };

@@ -177,7 +177,7 @@ impl<S: Store> Session<'_, S> {
         let expiry_property = [Property::SessionExpiryInterval(expiry.unwrap_or(0))];
         let list = if expiry.is_some() { &expiry_property[..] } else { &[] };
         let packet = Disconnect { reason, props: Properties::from_list(list) };
-        let put = written(packet.encode(self.cfg.version, tx));
+        let put = written(packet.encode(self.cfg.version(), tx));
         if matches!(put, Put::Written(_)) {
             self.phase = Phase::Leaving { reason, expiry, said: true };
         }
@@ -230,14 +230,14 @@ impl<S: Store> Session<'_, S> {
             *first = Ack::short(kind, pid);
             return Ok(first.len());
         }
-        Ack { kind, pid, reason, props: Properties::EMPTY }.encode(self.cfg.version, tx)
+        Ack { kind, pid, reason, props: Properties::EMPTY }.encode(self.cfg.version(), tx)
     }
 
     fn put_ping(&mut self, now: Instant, tx: &mut [u8]) -> Put {
         if !self.sending.ping_wanted {
             return Put::Nothing;
         }
-        let put = written(encode(&Bare(PacketType::PingReq), self.cfg.version, tx));
+        let put = written(encode(&Bare(PacketType::PingReq), self.cfg.version(), tx));
         if matches!(put, Put::Written(_)) {
             self.sending.ping_wanted = false;
             self.live.pinged(now, core::mem::take(&mut self.sending.suspicious));

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE: what the application asks for, and the packets that follow from it.
 
+use super::abilities::offers;
 use super::flights::Flight;
 use super::sending::{Put, written};
 use super::subs::{Sub, SubState};
@@ -27,7 +28,7 @@ impl<S: Store> Session<'_, S> {
         }
         let v5_only =
             s.options != SubscribeOptions { qos: s.options.qos, ..SubscribeOptions::default() };
-        if self.cfg.version == Version::V311 && v5_only {
+        if self.cfg.version() == Version::V311 && v5_only || !offers(s.options.qos) {
             return Err(Refused::Unsupported);
         }
         let mut encoded = [0; PROPERTY_BYTES];
@@ -50,7 +51,7 @@ impl<S: Store> Session<'_, S> {
         if s.options.no_local && s.filter.is_shared() || s.id > SUBSCRIPTION_IDENTIFIER_MAX {
             return Err(Refused::Invalid);
         }
-        if self.cfg.version == Version::V311 || s.props.is_empty() {
+        if self.cfg.version() == Version::V311 || s.props.is_empty() {
             return Ok(&[]);
         }
         let raw = if s.props.encoded_len() == s.props.raw().len() {
@@ -102,7 +103,7 @@ impl<S: Store> Session<'_, S> {
             let Some(pid) = self.flights.allocate(Flight::Operation).and_then(PacketId::new) else {
                 break;
             };
-            let version = self.cfg.version;
+            let version = self.cfg.version();
             let put = self.with_packet(&sub, pid, |packet| written(encode(packet, version, tx)));
             match put {
                 Put::Written(_) => self.subs.asked(at, pid.get(), now),
@@ -147,7 +148,7 @@ impl<S: Store> Session<'_, S> {
         }
         // [MQTT-3.2.2-15]
         let pid = PacketId::new(1)?;
-        let size = self.with_packet(sub, pid, |packet| encoded_len(packet, self.cfg.version));
+        let size = self.with_packet(sub, pid, |packet| encoded_len(packet, self.cfg.version()));
         (size > limits.maximum_packet_size as usize).then_some(ReasonCode::PACKET_TOO_LARGE)
     }
 }

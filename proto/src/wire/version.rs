@@ -33,7 +33,8 @@ impl Version {
 
     #[inline]
     fn is_v5(self) -> bool {
-        self == Self::V5
+        // With one version only there is nothing to ask.
+        cfg!(feature = "v5") && (!cfg!(feature = "v311") || self == Self::V5)
     }
 
     pub(super) fn check_type(self, kind: PacketType) -> Result<(), WireError> {
