@@ -193,6 +193,8 @@ async fn wait_makes_the_publisher_wait() {
     sleep(OUTAGE).await;
     assert_eq!(client.held(), 500, "and the publisher waits with the next");
     path.refuse(false);
+    // The pause before the next attempt is drawn.
+    soon("up", client.up()).await;
     sleep(Duration::from_secs(30)).await;
     drop(stop);
     let n: usize = publishing.await.unwrap();

@@ -143,6 +143,6 @@ impl Recovery {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 17;
         self.random ^= self.random << 5;
-        Span::from_millis((u64::from(upper.millis()) * u64::from(self.random) >> 32) as u32)
+        Span::from_millis(((u64::from(upper.millis()) * u64::from(self.random)) >> 32) as u32)
     }
 }
