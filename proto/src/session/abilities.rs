@@ -9,6 +9,8 @@ pub(super) const ADAPTIVE: bool = cfg!(feature = "adaptive");
 pub(super) const ALIASES: bool = cfg!(feature = "aliases");
 /// Enhanced authentication.
 pub(super) const AUTHENTICATION: bool = cfg!(all(feature = "auth", feature = "v5"));
+/// Records for a medium that survives a loss of power.
+pub(super) const DURABLE: bool = cfg!(feature = "durable");
 /// Answering packets that are larger than the receive buffer.
 pub(super) const OVERSIZED: bool = cfg!(feature = "oversized");
 /// Queues that drop messages accepted before.

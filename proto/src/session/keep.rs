@@ -7,11 +7,12 @@
 //! that record is written: the identifiers of QoS 2 messages, PUBREL, PUBREC and PUBCOMP wait for it.
 //! QoS 1 waits for nothing: its messages may come twice.
 
+use super::abilities::DURABLE;
 use super::acks::NOT_TAKEN;
 use super::flights::Flight;
 use super::received::{Entry, State};
 use super::*;
-use crate::mem::Table;
+use crate::mem::{Table, copy};
 use crate::store::{Content, Key, Meta};
 use crate::wire::QoS;
 
@@ -71,26 +72,31 @@ impl<'m> Kept<'m> {
         Self { slots: Table::fixed(&mut []), limit: 0, next: 1, changes: 0, written: 0 }
     }
 
+    /// Whether there is a medium.
+    pub(super) fn is_on(&self) -> bool {
+        DURABLE && self.limit > 0
+    }
+
     /// The session's record is not what it was.
     pub(super) fn changed(&mut self) {
-        if self.limit > 0 {
+        if self.is_on() {
             self.changes = self.changes.wrapping_add(1);
         }
     }
 
     /// Whether the session's record has to be written before the broker is told more.
     pub(super) fn is_behind(&self) -> bool {
-        self.changes != self.written
+        DURABLE && self.changes != self.written
     }
 
     /// Whether a message fits into a record.
     pub(super) fn takes(&self, content: &Content<'_>) -> bool {
-        self.limit == 0 || MESSAGE_HEAD + content.cost() <= self.limit
+        !self.is_on() || MESSAGE_HEAD + content.cost() <= self.limit
     }
 
     /// Whether a further message can have a record, if it needs one.
     pub(super) fn has_room(&self) -> bool {
-        self.limit == 0 || self.slots.as_slice().iter().any(|s| s.wanted == 0)
+        !self.is_on() || self.slots.as_slice().iter().any(|s| s.wanted == 0)
     }
 
     /// The message's record can go.
@@ -101,7 +107,8 @@ impl<'m> Kept<'m> {
     }
 
     fn slot(&mut self, kept: u16) -> Option<&mut KeptSlot> {
-        self.slots.as_mut_slice().get_mut(usize::from(kept).checked_sub(1)?)
+        let at = usize::from(kept).checked_sub(1).filter(|_| DURABLE)?;
+        self.slots.as_mut_slice().get_mut(at)
     }
 }
 
@@ -122,12 +129,12 @@ impl<'m, S: Store> Session<'m, S> {
 
     /// A message was accepted.
     pub(super) fn keep(&mut self, key: Key) {
-        if self.kept.limit == 0 {
+        if !self.kept.is_on() {
             return;
         }
-        let slots = self.kept.slots.as_mut_slice();
-        let Some(at) = slots.iter().position(|s| s.wanted == 0) else { return };
-        slots[at] = KeptSlot { wanted: self.kept.next, key, ..slots[at] };
+        let slots = self.kept.slots.as_mut_slice().iter_mut();
+        let Some((at, slot)) = slots.enumerate().find(|(_, s)| s.wanted == 0) else { return };
+        (slot.wanted, slot.key) = (self.kept.next, key);
         self.kept.next = self.kept.next.checked_add(1).unwrap_or(1);
         if let Some(meta) = self.store.meta_mut(key) {
             meta.kept = at as u16 + 1;
@@ -358,7 +365,7 @@ struct Out<'a> {
 impl Out<'_> {
     fn put(&mut self, part: &[u8]) -> Option<()> {
         let end = self.at.checked_add(part.len())?;
-        self.out.get_mut(self.at..end)?.copy_from_slice(part);
+        copy(self.out.get_mut(self.at..end)?, part);
         self.at = end;
         Some(())
     }

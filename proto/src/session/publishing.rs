@@ -86,7 +86,7 @@ impl<S: Store> Session<'_, S> {
             if self.sending.open >= self.quota(meta.qos) || self.window_bytes_full() {
                 return Put::Nothing;
             }
-            if meta.kept != 0 && meta.qos == QoS::ExactlyOnce {
+            if self.kept.is_on() && meta.kept != 0 && meta.qos == QoS::ExactlyOnce {
                 self.give_identifiers(inbox);
                 return Put::Blocked;
             }

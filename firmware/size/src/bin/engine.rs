@@ -17,14 +17,16 @@ fn main() -> ! {
 
 #[cfg(feature = "engine")]
 mod driven {
+    #[cfg(feature = "full")]
+    use everlink_proto::engine::Refused;
     use everlink_proto::engine::{
         Cause, Engine, Fault, Inbox, Incoming, Input, Outcome, Outgoing, Output, Receipt, Step,
         Subscription, Tag, Verdict,
     };
     use everlink_proto::mem::{Table, Text};
     use everlink_proto::session::{
-        Config, EndedSlot, FlightSlot, Memory, OutboundAlias, Owed, ReceivedSlot, Session,
-        SubscriptionSlot,
+        Config, EndedSlot, FlightSlot, KeptSlot, Memory, OutboundAlias, Owed, ReceivedSlot,
+        Session, SubscriptionSlot,
     };
     use everlink_proto::store::{FixedStore, MessageSlot};
     use everlink_proto::time::{Duration, Instant};
@@ -60,6 +62,7 @@ mod driven {
         let (mut slots, mut bytes) = ([MessageSlot::FREE; 8], [0; 1024]);
         let (mut flights, mut owed) = ([FlightSlot::default(); 16], [Owed::default(); 8]);
         let (mut received, mut ended) = ([ReceivedSlot::default(); 8], [EndedSlot::default(); 8]);
+        let mut kept = [KeptSlot::default(); 8];
         let (mut subs, mut filters) = ([SubscriptionSlot::default(); 4], [0; 128]);
         let (mut inbound, mut inbound_topics) = ([Text::default(); 2], [0; 64]);
         let (mut outbound, mut outbound_topics) = ([OutboundAlias::default(); 2], [0; 64]);
@@ -68,6 +71,7 @@ mod driven {
             owed: Table::fixed(&mut owed),
             received: Table::fixed(&mut received),
             ended: Table::fixed(&mut ended),
+            kept: Table::fixed(&mut kept),
             subs: Table::fixed(&mut subs),
             filters: Table::fixed(&mut filters),
             inbound_aliases: Table::fixed(&mut inbound),
@@ -131,7 +135,9 @@ mod driven {
             }
             (_, Ok(filter), 2) => session.unsubscribe(now, filter, tag, inbox),
             (_, _, 3) => session.acknowledge(now, inbox.receipt),
-            (_, _, 4) => {
+            #[cfg(feature = "full")]
+            (_, _, 4) => keep(session, now, text.as_bytes(), inbox),
+            (_, _, 5) => {
                 session.close(now, Disconnect { reason: ReasonCode::SUCCESS, props });
                 Ok(())
             }
@@ -141,6 +147,25 @@ mod driven {
             }
         };
         REGISTER.write(done.is_ok().into());
+    }
+
+    /// Records for a durable medium, and back.
+    #[cfg(feature = "full")]
+    fn keep(
+        session: &mut Session<'_, FixedStore<'_>>,
+        now: Instant,
+        bytes: &[u8],
+        inbox: &mut Told,
+    ) -> Result<(), Refused> {
+        let mut record = [0; 128];
+        session.keep_records(record.len());
+        let found = session.restore(now, REGISTER.read() as u16, bytes).is_ok();
+        REGISTER.write((found && session.restored(bytes).is_ok()).into());
+        if let Some(unsaved) = session.unsaved(now, &mut record) {
+            record.iter().for_each(|byte| REGISTER.write((*byte).into()));
+            session.saved(unsaved, inbox);
+        }
+        Ok(())
     }
 
     fn poll(
