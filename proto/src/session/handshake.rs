@@ -142,7 +142,7 @@ impl<S: Store> Session<'_, S> {
         if self.recovery.has_session {
             // A session without Session Expiry Interval ended with its connection. Another one may be
             // there, of a CONNECT whose answer was lost; it must not be taken for ours.
-            let over = self.cfg.version == Version::V5 && self.limits.session_expiry == 0;
+            let over = self.cfg.version() == Version::V5 && self.limits.session_expiry == 0;
             return self.cfg.clean_reconnect || over;
         }
         if self.cfg.version() == Version::V5 || self.cfg.clean_reconnect || !self.cfg.clean_start {

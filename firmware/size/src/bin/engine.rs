@@ -24,9 +24,11 @@ mod driven {
         Subscription, Tag, Verdict,
     };
     use everlink_proto::mem::{Table, Text};
+    #[cfg(feature = "full")]
+    use everlink_proto::session::KeptSlot;
     use everlink_proto::session::{
-        Config, EndedSlot, FlightSlot, KeptSlot, Memory, OutboundAlias, Owed, ReceivedSlot,
-        Session, SubscriptionSlot,
+        Config, EndedSlot, FlightSlot, Memory, OutboundAlias, Owed, ReceivedSlot, Session,
+        SubscriptionSlot,
     };
     use everlink_proto::store::{FixedStore, MessageSlot};
     use everlink_proto::time::{Duration, Instant};
@@ -62,6 +64,7 @@ mod driven {
         let (mut slots, mut bytes) = ([MessageSlot::FREE; 8], [0; 1024]);
         let (mut flights, mut owed) = ([FlightSlot::default(); 16], [Owed::default(); 8]);
         let (mut received, mut ended) = ([ReceivedSlot::default(); 8], [EndedSlot::default(); 8]);
+        #[cfg(feature = "full")]
         let mut kept = [KeptSlot::default(); 8];
         let (mut subs, mut filters) = ([SubscriptionSlot::default(); 4], [0; 128]);
         let (mut inbound, mut inbound_topics) = ([Text::default(); 2], [0; 64]);
@@ -71,7 +74,6 @@ mod driven {
             owed: Table::fixed(&mut owed),
             received: Table::fixed(&mut received),
             ended: Table::fixed(&mut ended),
-            kept: Table::fixed(&mut kept),
             subs: Table::fixed(&mut subs),
             filters: Table::fixed(&mut filters),
             inbound_aliases: Table::fixed(&mut inbound),
@@ -84,6 +86,8 @@ mod driven {
         let mut session = Session::new(config, FixedStore::new(&mut slots, &mut bytes), memory);
         let mut inbox = Told { receipt: Receipt::default() };
         let (mut rx, mut tx) = ([0; 256], [0; 256]);
+        #[cfg(feature = "full")]
+        session.keep_records(128, Table::fixed(&mut kept));
         session.open(Instant::ZERO);
         loop {
             let now = Instant::from_micros(REGISTER.read().into());
@@ -158,7 +162,6 @@ mod driven {
         inbox: &mut Told,
     ) -> Result<(), Refused> {
         let mut record = [0; 128];
-        session.keep_records(record.len());
         let found = session.restore(now, REGISTER.read() as u16, bytes).is_ok();
         REGISTER.write((found && session.restored(bytes).is_ok()).into());
         if let Some(unsaved) = session.unsaved(now, &mut record) {
