@@ -36,6 +36,10 @@ bench *ARGS:
 size *ARGS:
     cargo run --quiet -p xtask -- size {{ARGS}}
 
+# Takes the emulated board's power away N times in each protocol version.
+power-cuts N="100":
+    EVERLINK_POWER_CUTS={{N}} cargo nextest run -p board-tests --test board_power --no-capture
+
 # The emulated board: tests with `board` in their name; `firmware/README.md` tells how to run it by hand.
 board *ARGS:
     cargo nextest run -p board-tests {{ARGS}}

@@ -120,6 +120,22 @@ fn check(accepted: &[String], stored: &[String], words: usize) {
 }
 
 #[test]
+fn a_word_that_cannot_be_written_holds_things_up_and_no_more() {
+    let whole = run(Version::V5, usize::MAX);
+    for word in 0..whole {
+        let world = World::new(3);
+        let chip = Torn::new(PAGES, usize::MAX);
+        chip.fail_at(word);
+        let ledger = Rc::new(RefCell::new(Ledger::default()));
+        let mut ex = Executor::new(world.clone());
+        boot(&mut ex, &world, &chip, &ledger, Version::V5);
+        ex.run_until("the end", LONG, |_| ledger.borrow().done);
+        check(&world.accepted(), &ledger.borrow().stored, word);
+        world.assert_conforms();
+    }
+}
+
+#[test]
 fn at_every_word() {
     for version in VERSIONS {
         let whole = run(version, usize::MAX);

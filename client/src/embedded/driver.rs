@@ -40,6 +40,14 @@ impl<'m, M: RawMutex, L: Link, B: Buffer, S: Store> Driver<'m, M, L, B, S> {
         self.guard.0
     }
 
+    /// The client counts as open, whether or not it is driven.
+    pub(super) fn reopen(&self) {
+        self.guard.0.with(|core, now| {
+            core.front.closed = false;
+            core.engine.open(now);
+        });
+    }
+
     /// Connects, and runs until the client is closed or, if the first-connect policy says so,
     /// gives up. Can be called again, any number of times: what is held goes out then.
     ///
@@ -47,10 +55,7 @@ impl<'m, M: RawMutex, L: Link, B: Buffer, S: Store> Driver<'m, M, L, B, S> {
     /// dropping the future drops the connection at once, without DISCONNECT. Who waits goes on
     /// waiting, for the next call.
     pub fn run(&mut self) -> impl Future<Output = Finished> {
-        self.guard.0.with(|core, now| {
-            core.front.closed = false;
-            core.engine.open(now);
-        });
+        self.reopen();
         let running = Running(self.guard.0);
         let inner = &mut self.inner;
         async move {

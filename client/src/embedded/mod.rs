@@ -40,6 +40,7 @@ mod connect;
 mod defmt;
 mod driver;
 mod error;
+mod exchange;
 #[cfg(feature = "flash")]
 mod flash;
 mod hub;
@@ -60,6 +61,7 @@ pub use client::Client;
 pub use connect::Connect;
 pub use driver::Driver;
 pub use error::{NotDelivered, PublishError, SubscribeError};
+pub use exchange::Exchange;
 #[cfg(feature = "flash")]
 pub use flash::{Flash, SleepMemory};
 pub use hub::{Handler, Hub};

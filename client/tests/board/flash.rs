@@ -19,6 +19,8 @@ struct Chip {
     words: Cell<usize>,
     power_until: Cell<usize>,
     is_dead: Cell<bool>,
+    /// The word that cannot be written, once.
+    fails_at: Cell<usize>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,7 @@ impl Torn {
             words: Cell::new(0),
             power_until: Cell::new(words),
             is_dead: Cell::new(false),
+            fails_at: Cell::new(usize::MAX),
         }))
     }
 
@@ -49,6 +52,11 @@ impl Torn {
     /// Words written or erased so far.
     pub fn words(&self) -> usize {
         self.0.words.get()
+    }
+
+    /// Writing or erasing this word fails, once; the power stays.
+    pub fn fail_at(&self, word: usize) {
+        self.0.fails_at.set(word);
     }
 
     /// Whether the power is gone.
@@ -65,6 +73,10 @@ impl Torn {
     fn word(&mut self) -> Result<(), PowerGone> {
         if self.is_dead() || self.words() >= self.0.power_until.get() {
             self.0.is_dead.set(true);
+            return Err(PowerGone);
+        }
+        if self.words() == self.0.fails_at.get() {
+            self.0.fails_at.set(usize::MAX);
             return Err(PowerGone);
         }
         self.0.words.set(self.words() + 1);

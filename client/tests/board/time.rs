@@ -23,8 +23,11 @@ impl Driver for Stepped {
     fn schedule_wake(&self, at: u64, waker: &Waker) {
         super::alloc::unwatched(|| {
             ALARMS.with_borrow_mut(|alarms| {
-                alarms.retain(|(_, w)| !w.will_wake(waker));
-                alarms.push((at, waker.clone()));
+                // As embassy's queue: the earliest alarm of a task counts, it asks for the others again.
+                match alarms.iter_mut().find(|(_, w)| w.will_wake(waker)) {
+                    Some((earliest, _)) => *earliest = at.min(*earliest),
+                    None => alarms.push((at, waker.clone())),
+                }
             });
         });
     }

@@ -7,12 +7,16 @@ use embassy_executor::Spawner;
 use embassy_net::Stack;
 use embassy_sync::blocking_mutex::raw::{CriticalSectionRawMutex, NoopRawMutex};
 use embassy_sync::signal::Signal;
-use everlink::embedded::{self, Config, Connect, Driver, Hub, Memory, Properties, Will};
+use embedded_storage_async::nor_flash::ReadNorFlash;
+use everlink::embedded::{
+    self, Config, Connect, Driver, Flash, Found, Hub, Keeper, KeptSlot, Memory, Properties, Will,
+};
 use everlink::{QoS, Version, WhenFull};
 use everlink_link::embedded::tcp::{Endpoint, TcpCell, TcpLink};
 use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::args::Args;
+use crate::flash::{FileFlash, FlashError};
 use crate::{log, semihost};
 
 /// A handle to the board's client.
@@ -22,6 +26,9 @@ pub type Client = embedded::Client<'static, NoopRawMutex>;
 const TCP_BUFFER: usize = 1460;
 /// Largest packet to receive, and room for packets to send.
 const PACKET_BUFFER: usize = 512;
+
+/// Largest record in flash: a message of 100 bytes, or the session.
+const RECORD: usize = 200;
 
 /// 16 messages of 2 KiB together on their way out, as many received ones, 4 subscriptions.
 type BoardMemory = Memory<16, 2048, 16, 2048, 4>;
@@ -41,6 +48,48 @@ static CLOSED: Signal<CriticalSectionRawMutex, ()> = Signal::new();
 /// # Panics
 /// When it has been called before.
 pub fn start(spawner: Spawner, args: Args, stack: Stack<'static>) -> Client {
+    let (hub, driver) = build(args, stack);
+    let client = hub.client();
+    // Spawned once, here, and this cannot run twice: the cells would panic.
+    spawner.spawn(drive(driver).expect("spawned once"));
+    spawner.spawn(watch(client).expect("spawned once"));
+    client
+}
+
+/// As [`start`], and keeps what is unfinished in the flash named by the argument `flash`: 16 messages
+/// of up to 100 bytes.
+///
+/// # Errors
+/// The flash cannot be read.
+///
+/// # Panics
+/// As [`start`].
+pub async fn start_keeping(
+    spawner: Spawner,
+    args: Args,
+    stack: Stack<'static>,
+    flash: FileFlash,
+) -> Result<(Client, Found), sequential_storage::Error<FlashError>> {
+    static WORK: StaticCell<[u8; RECORD + 8]> = StaticCell::new();
+    static VALUE: StaticCell<[u8; RECORD]> = StaticCell::new();
+    static SLOTS: StaticCell<[KeptSlot; 16]> = StaticCell::new();
+
+    let range = 0..flash.capacity() as u32;
+    let flash = Flash::new(flash, range, WORK.init([0; RECORD + 8]));
+    let (hub, driver) = build(args, stack);
+    let slots = SLOTS.init([KeptSlot::default(); 16]);
+    let (keeper, found) = hub.keep(flash, VALUE.init([0; RECORD]), slots).await?;
+    let client = hub.client();
+    spawner.spawn(drive_keeping(driver, keeper).expect("spawned once"));
+    spawner.spawn(watch(client).expect("spawned once"));
+    Ok((client, found))
+}
+
+fn build(
+    args: Args,
+    stack: Stack<'static>,
+) -> (&'static Hub<'static, NoopRawMutex>, Driver<'static, NoopRawMutex, TcpLink<'static, 'static>>)
+{
     static MEMORY: StaticCell<BoardMemory> = StaticCell::new();
     static HUB: StaticCell<Hub<'static, NoopRawMutex>> = StaticCell::new();
     static CELL: StaticCell<TcpCell<'static>> = StaticCell::new();
@@ -74,12 +123,7 @@ pub fn start(spawner: Spawner, args: Args, stack: Stack<'static>) -> Client {
     let endpoints = ENDPOINTS.init([Endpoint::new(host, args.parsed("port", 1883))]);
     let [receive, transmit] = PACKETS.take();
     let driver = hub.driver(TcpLink::new(cell, endpoints), &mut receive[..], &mut transmit[..]);
-
-    let client = hub.client();
-    // Spawned once, here, and this cannot run twice: the cells above would panic.
-    spawner.spawn(drive(driver).expect("spawned once"));
-    spawner.spawn(watch(client).expect("spawned once"));
-    client
+    (hub, driver)
 }
 
 /// Waits until the client is closed, after [`Client::close`].
@@ -102,6 +146,16 @@ async fn drive(mut driver: Driver<'static, NoopRawMutex, TcpLink<'static, 'stati
         CLOSED.signal(());
         OPEN.wait().await;
     }
+}
+
+#[embassy_executor::task]
+async fn drive_keeping(
+    mut driver: Driver<'static, NoopRawMutex, TcpLink<'static, 'static>>,
+    mut keeper: Keeper<'static, Flash<'static, FileFlash>>,
+) {
+    let finished = driver.run_keeping(&mut keeper).await;
+    log!("client {finished:?} medium-failures={}", keeper.failures());
+    CLOSED.signal(());
 }
 
 /// Logs every change of state.
