@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use everlink_proto::engine::Tag;
+use everlink_proto::engine::{Event, Tag};
 use everlink_proto::session::Session;
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::wire::{QoS, Version};
@@ -70,7 +70,7 @@ impl Ledger {
             && self.forgotten.iter().chain(&Self::untold(pair)).any(|at| *at >= sent.at)
     }
 
-    /// When the broker began a session and its CONNACK did not arrive: at the next CONNECT it says
+    /// When the broker began a session and its CONNACK did not arrive, or was not trusted: at the next CONNECT it says
     /// Session Present, and the client cannot tell.
     fn untold(pair: &TestPair<'_>) -> Vec<Instant> {
         let connects = pair.servers[0].connects();
@@ -78,7 +78,8 @@ impl Ledger {
         let told = |at: Instant| {
             let next = connects.iter().map(|c| c.at).find(|later| *later > at);
             let until = next.unwrap_or(Instant::MAX);
-            pair.inbox.connected.iter().any(|(t, present, _)| !present && *t >= at && *t <= until)
+            let new = |event: &Event| *event == Event::Up { resumed: false };
+            pair.events.iter().any(|(t, event)| new(event) && *t >= at && *t <= until)
         };
         new.filter(|at| !told(*at)).collect()
     }
@@ -90,6 +91,7 @@ impl Ledger {
             taken[number(&a.payload)].push(a.at);
         }
         self.judge_order(pair);
+        self.judge_expiry(pair);
         let mut fates: BTreeMap<Tag, Vec<(Instant, Fate)>> = BTreeMap::new();
         for (at, tag, fate) in &pair.inbox.done {
             fates.entry(*tag).or_default().push((*at, *fate));
@@ -119,6 +121,20 @@ impl Ledger {
             let before = last.insert(a.topic.as_str(), n);
             if before.is_some_and(|before| before > n) {
                 pair.fail(&format!("order: {n} after {before:?} on {}", a.topic));
+            }
+        }
+    }
+
+    /// What is of no use any more is not sent; what was sent before may go again.
+    fn judge_expiry(&self, pair: &TestPair<'_>) {
+        for publish in pair.check.publishes().iter().filter(|p| !p.dup) {
+            let n = number(&publish.head);
+            let late = self.sent.get(n).and_then(|sent| {
+                sent.expiry.map(|expiry| sent.at + expiry).filter(|end| publish.at > *end)
+            });
+            if let Some(end) = late {
+                let late = publish.at.since(end);
+                pair.fail(&format!("message {n} was sent {late:?} after it had expired"));
             }
         }
     }

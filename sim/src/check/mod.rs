@@ -43,6 +43,17 @@ impl fmt::Display for Violation {
     }
 }
 
+/// A PUBLISH of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentPublish {
+    /// When its first byte left the engine.
+    pub at: Instant,
+    /// DUP flag.
+    pub dup: bool,
+    /// The first bytes of the payload, filled up with zeroes.
+    pub head: [u8; 8],
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -63,8 +74,10 @@ pub struct Checker {
     client: String,
     version: Version,
     phase: Phase,
-    /// Sent bytes that are not yet a whole packet.
+    /// Sent bytes that are not yet a whole packet, and since when.
     partial: Vec<u8>,
+    began: Instant,
+    publishes: Vec<SentPublish>,
     /// When the client last sent something.
     spoke: Instant,
     /// CONNECT named an Authentication Method.
@@ -95,6 +108,8 @@ impl Checker {
             version: Version::V5,
             phase: Phase::Closed,
             partial: Vec::new(),
+            began: Instant::ZERO,
+            publishes: Vec::new(),
             spoke: Instant::ZERO,
             has_method: false,
             session_expiry: 0,
@@ -110,6 +125,11 @@ impl Checker {
     /// What was found so far.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
+    }
+
+    /// Every whole PUBLISH sent, in order.
+    pub fn publishes(&self) -> &[SentPublish] {
+        &self.publishes
     }
 
     /// The version in the last CONNECT.
@@ -160,6 +180,9 @@ impl Checker {
     /// The client sends these bytes: packets, or parts of them. `seen` is called for each whole one.
     pub fn sent(&mut self, now: Instant, bytes: &[u8], mut seen: impl FnMut(Version, &[u8])) {
         self.now = now;
+        if self.partial.is_empty() {
+            self.began = now;
+        }
         self.partial.extend(bytes);
         loop {
             let total = match frame_len(&self.partial) {
@@ -173,7 +196,7 @@ impl Checker {
             let packet: Vec<u8> = self.partial.drain(..total).collect();
             self.sent_packet(&packet);
             seen(self.version, &packet);
-            self.spoke = now;
+            (self.spoke, self.began) = (now, now);
         }
     }
 

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use everlink_proto::wire::{Ack, AckKind, Publish, QoS, Version};
 
-use super::Checker;
 use super::limits::Limits;
+use super::{Checker, SentPublish};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -255,6 +255,11 @@ impl Outbound {
 
 impl Checker {
     pub(super) fn sent_publish(&mut self, publish: &Publish<'_>) {
+        let mut head = [0; 8];
+        for (to, from) in head.iter_mut().zip(publish.payload) {
+            *to = *from;
+        }
+        self.publishes.push(SentPublish { at: self.began, dup: publish.dup, head });
         let faults = [
             self.limits.publication(publish),
             self.check_alias(publish),

@@ -43,6 +43,28 @@ fn a_repeated_qos_2_message_is_taken_once() {
 }
 
 #[test]
+fn a_broker_may_take_a_qos_2_message_only_at_pubrel() {
+    for version in V {
+        let mut b = Bench::new();
+        b.broker.cfg.take_at_release = true;
+        b.client(1, version, "c");
+        assert_eq!(b.ask(1, message("t", Q2, 5)), ["PUBREC #5"]);
+        assert!(b.broker.accepted().is_empty());
+        assert_eq!(b.broker.arrived().len(), 1);
+        for _ in 0..2 {
+            assert!(b.ask(1, ack(AckKind::PubRel, 5))[0].starts_with("PUBCOMP #5"));
+            assert_eq!(b.broker.accepted().len(), 1);
+        }
+        // With the session it loses what it has not passed on.
+        b.send(1, message("t", Q2, 6));
+        b.broker.restart(false);
+        b.client(2, version, "c");
+        b.send(2, ack(AckKind::PubRel, 6));
+        assert_eq!(b.broker.accepted().len(), 1);
+    }
+}
+
+#[test]
 fn an_unknown_pubrel_gets_pubcomp() {
     let mut b = Bench::new();
     b.client(1, Version::V5, "c");
