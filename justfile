@@ -28,6 +28,14 @@ demo *ARGS:
 sim *ARGS:
     cargo run --release -q -p everlink-sim --bin everlink-sim -- {{ARGS}}
 
+# Plants bugs one by one and says which check of the campaign finds each, and at which seed.
+planted *NAMES:
+    sim/planted/run {{NAMES}}
+
+# Each fuzz target for so many minutes (nightly compiler and cargo-fuzz).
+fuzz MINUTES *TARGETS:
+    fuzz/run {{MINUTES}} {{TARGETS}}
+
 # Side by side with other clients: see bench/README.md.
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
