@@ -207,7 +207,8 @@ mod tests {
             let nth = |model: &BTreeMap<u16, Flight>, n| model.keys().nth(n).copied();
             match *op {
                 Op::Allocate | Op::GiveBack => {
-                    let flight = Flight::Message(n as Key);
+                    let flight =
+                        if n % 4 == 0 { Flight::Operation } else { Flight::Message(n as Key) };
                     let used = model.values().filter(|f| !matches!(f, Flight::Ghost(_))).count();
                     let pid = flights.allocate(flight);
                     assert_eq!(pid.is_some(), used < limit);
