@@ -9,7 +9,7 @@ const SEEDS: u64 = 2_000;
 #[test]
 fn whatever_breaks_every_message_is_accounted_for() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (counts, failures) = many(0..SEEDS, threads, 1, |_| ());
+    let (counts, failures) = many(0..SEEDS, threads, 1, |_, _| ());
     for failure in &failures {
         eprintln!("seed {}: {}", failure.seed, failure.why);
         eprintln!("to repeat it: just sim --seed {}", failure.seed);

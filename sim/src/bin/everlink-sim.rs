@@ -74,11 +74,15 @@ fn repeat(plan: Plan) -> ExitCode {
 
 fn campaign(options: &Options) -> ExitCode {
     let start = Instant::now();
-    let said = Mutex::new(start);
-    let progress = |counts: &Counts| {
+    let said = Mutex::new((start, 0));
+    let progress = |counts: &Counts, failures: &[Failure]| {
         let Ok(mut said) = said.lock() else { return };
-        if said.elapsed() >= PAUSE {
-            *said = Instant::now();
+        for Failure { seed, why } in &failures[said.1..] {
+            println!("  failed: seed {seed}: {why}");
+        }
+        said.1 = failures.len();
+        if said.0.elapsed() >= PAUSE {
+            said.0 = Instant::now();
             println!("{:>6} s  {counts}", start.elapsed().as_secs());
         }
     };

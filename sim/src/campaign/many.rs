@@ -32,12 +32,12 @@ pub fn one(plan: &Plan) -> Result<Counts, Failure> {
 }
 
 /// Runs all `seeds` on `threads` threads, until `enough` have failed. `progress` is called after
-/// each with the sums so far.
+/// each with the sums and the failures so far.
 pub fn many(
     seeds: Range<u64>,
     threads: usize,
     enough: usize,
-    progress: impl Fn(&Counts) + Sync,
+    progress: impl Fn(&Counts, &[Failure]) + Sync,
 ) -> (Counts, Vec<Failure>) {
     let next = AtomicU64::new(seeds.start);
     let stop = AtomicBool::new(false);
@@ -58,7 +58,7 @@ pub fn many(
                         Err(failure) => failures.push(failure),
                     }
                     stop.fetch_or(failures.len() >= enough, Ordering::Relaxed);
-                    progress(counts);
+                    progress(counts, failures);
                 }
             });
         }
