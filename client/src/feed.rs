@@ -27,6 +27,7 @@ pub(crate) fn feed<B: Buffer>(
         let input = match frame {
             Frame::Packet(bytes) => Input::Packet(bytes),
             Frame::Skipped { head, total } => Input::Skipped { head, total },
+            Frame::Rest { bytes, left } => Input::Rest { bytes, left },
             Frame::Malformed(error) => Input::Malformed(error),
         };
         if engine.handle(now, input, inbox) == Handled::Busy {

@@ -12,12 +12,19 @@ pub const MIN_BUFFER: usize = 5;
 pub enum Frame<'a> {
     /// One whole packet.
     Packet(&'a [u8]),
-    /// A packet larger than the buffer; the rest of it is swallowed as it comes.
+    /// A packet larger than the buffer; the rest of it follows as it comes.
     Skipped {
         /// How it begins: as many bytes as the buffer holds.
         head: &'a [u8],
         /// Length of the whole packet in bytes.
         total: usize,
+    },
+    /// Further bytes of the packet that was too large.
+    Rest {
+        /// As many as came.
+        bytes: &'a [u8],
+        /// How many are still to come after these.
+        left: usize,
     },
     /// What comes next is no packet: the stream cannot be understood any further. Stays until
     /// [`Framer::reset`].
@@ -40,7 +47,7 @@ pub struct Framer<B> {
     end: usize,
     /// Length of the packet at `start`; 0 if not known.
     length: usize,
-    /// Bytes of an oversized packet still to come, to be swallowed.
+    /// Bytes of an oversized packet after its head, not yet consumed.
     skip: usize,
     /// The last read took all the room, so there may be more.
     eager: bool,
@@ -84,16 +91,14 @@ impl<B: Buffer> Framer<B> {
         self.end = size.min(self.end + n);
         self.eager = self.end == size;
         self.used |= n >= LEAST;
-        if self.skip > 0 {
-            let swallowed = self.skip.min(self.end - self.start);
-            self.skip -= swallowed;
-            self.advance(swallowed);
-        }
     }
 
     /// The next frame, if it is complete; the same again until it is consumed.
     #[inline]
     pub fn peek(&mut self) -> Option<Frame<'_>> {
+        if self.skip > 0 {
+            return self.rest_of_packet();
+        }
         if self.length == 0 {
             match frame_len(&self.buf.as_ref()[self.start..self.end]) {
                 Ok(Some(header)) => self.length = header.total_len,
@@ -109,11 +114,21 @@ impl<B: Buffer> Framer<B> {
         full.then_some(Frame::Skipped { head: buffered, total: self.length })
     }
 
+    fn rest_of_packet(&self) -> Option<Frame<'_>> {
+        let buffered = self.buf.as_ref().get(self.start..self.end)?;
+        let bytes = buffered.get(..self.skip).unwrap_or(buffered);
+        (!bytes.is_empty()).then_some(Frame::Rest { bytes, left: self.skip - bytes.len() })
+    }
+
     /// Lets go of the frame that [`peek`](Self::peek) gave; without one, does nothing.
     #[inline]
     pub fn consume(&mut self) {
         let buffered = self.end - self.start;
-        if self.length <= buffered {
+        if self.skip > 0 {
+            let bytes = self.skip.min(buffered);
+            self.skip -= bytes;
+            self.advance(bytes);
+        } else if self.length <= buffered {
             self.advance(self.length);
         } else if buffered == self.capacity() {
             self.skip = self.length - buffered;

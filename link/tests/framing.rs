@@ -23,14 +23,16 @@ fn packet(len: usize, fill: u8) -> Vec<u8> {
 #[derive(Clone, Debug, PartialEq)]
 enum Got {
     Packet(Vec<u8>),
+    /// With all that came of it, in the end.
     Skipped(Vec<u8>, usize),
+    Rest(Vec<u8>, usize),
     Malformed,
 }
 
 fn expected(packets: &[Vec<u8>], capacity: usize) -> Vec<Got> {
-    let frame = |p: &Vec<u8>| match p.get(..capacity) {
-        Some(head) if p.len() > capacity => Got::Skipped(head.to_vec(), p.len()),
-        _ => Got::Packet(p.clone()),
+    let frame = |p: &Vec<u8>| match p.len() > capacity {
+        true => Got::Skipped(p.clone(), p.len()),
+        false => Got::Packet(p.clone()),
     };
     packets.iter().map(frame).collect()
 }
@@ -39,8 +41,25 @@ fn own(frame: Frame<'_>) -> Got {
     match frame {
         Frame::Packet(p) => Got::Packet(p.to_vec()),
         Frame::Skipped { head, total } => Got::Skipped(head.to_vec(), total),
+        Frame::Rest { bytes, left } => Got::Rest(bytes.to_vec(), left),
         Frame::Malformed(_) => Got::Malformed,
     }
+}
+
+/// Puts what follows a head behind it.
+fn joined(frames: Vec<Got>) -> Vec<Got> {
+    let mut all: Vec<Got> = Vec::new();
+    for frame in frames {
+        match (all.last_mut(), frame) {
+            (Some(Got::Skipped(came, total)), Got::Rest(bytes, left)) => {
+                assert!(!bytes.is_empty());
+                came.extend(bytes);
+                assert_eq!(came.len() + left, *total);
+            }
+            (_, frame) => all.push(frame),
+        }
+    }
+    all
 }
 
 /// Feeds `stream` in reads of the given sizes, over and over; leaves a frame in place now and then,
@@ -65,7 +84,7 @@ fn run<B: Buffer>(framer: &mut Framer<B>, mut stream: &[u8], reads: &[usize]) ->
             let stop = frame == Got::Malformed;
             got.push(frame);
             if stop {
-                return got;
+                return joined(got);
             }
             framer.consume();
         }
@@ -73,7 +92,7 @@ fn run<B: Buffer>(framer: &mut Framer<B>, mut stream: &[u8], reads: &[usize]) ->
             break;
         }
     }
-    got
+    joined(got)
 }
 
 fn small_packets() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -149,7 +168,7 @@ fn an_oversized_packet_in_the_middle_is_skipped_and_told_once() {
     let got = run(&mut framer, &packets.concat(), &[61, 7, 64, 1]);
     assert_eq!(got, expected(&packets, 64));
     assert!(
-        matches!(&got[1], Got::Skipped(head, total) if head.len() == 64 && *total == 3_000_005)
+        matches!(&got[1], Got::Skipped(all, total) if all.len() == *total && *total == 3_000_005)
     );
 }
 
@@ -159,7 +178,7 @@ fn a_packet_that_just_fits_is_not_skipped() {
     let mut framer = Framer::new(vec![0; 64]);
     let got = run(&mut framer, &packets.concat(), &[5]);
     assert!(matches!(&got[1], Got::Packet(p) if p.len() == 64));
-    assert!(matches!(&got[2], Got::Skipped(head, 65) if head.len() == 64));
+    assert!(matches!(&got[2], Got::Skipped(all, 65) if all.len() == 65));
     assert!(matches!(&got[3], Got::Packet(_)));
 }
 

@@ -38,6 +38,13 @@ pub enum Input<'a> {
         /// Length of the whole packet in bytes.
         total: usize,
     },
+    /// Further bytes of the packet that [`Input::Skipped`] began.
+    Rest {
+        /// As many as came.
+        bytes: &'a [u8],
+        /// How many are still to come after these.
+        left: usize,
+    },
     /// What arrived cannot be a packet; the stream makes no sense from here on.
     Malformed(WireError),
     /// The pipe took bytes; `pending` bytes of earlier [`Output::Send`]s still wait.
@@ -337,6 +344,23 @@ pub trait Inbox {
     fn authenticate(&mut self, out: &mut [u8]) -> Option<usize> {
         let _ = out;
         None
+    }
+
+    /// A message larger than the receive buffer begins: its payload has `payload` bytes, and begins
+    /// with `message.payload`. Return `true` to have the rest in [pieces](Self::piece), `false` to have it
+    /// skipped. The message before, if its last piece did not come, is void: the connection broke,
+    /// and it comes again from its beginning.
+    fn begin(&mut self, message: &Incoming<'_>, payload: usize) -> bool {
+        let _ = (message, payload);
+        false
+    }
+
+    /// The next bytes of the payload of the message that was begun; `left` are still to come. With the
+    /// last piece the message is taken, and acknowledged. `false`: there is no room now, offer the
+    /// piece again.
+    fn piece(&mut self, bytes: &[u8], left: usize) -> bool {
+        let _ = (bytes, left);
+        true
     }
 
     /// A packet too large for the receive buffer was skipped. `topic` is empty if it was not a

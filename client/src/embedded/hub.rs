@@ -27,6 +27,22 @@ use super::waiters::Waiters;
 /// [`Client::ack`]; [`Verdict::Busy`] holds the broker back and offers the message again within a second.
 pub type Handler<'m> = dyn FnMut(&Incoming<'_>) -> Verdict + Send + 'm;
 
+/// Takes messages larger than the receive buffer in pieces: a firmware image, for instance. Called while
+/// the client is locked: it must be quick, and must not call the client.
+///
+/// A message of QoS 1 or 2 is acknowledged when its last piece is taken. If the connection breaks
+/// before, it comes again from its beginning: a further `begin` makes what came before void. At QoS 2 it
+/// is taken once, as ever.
+pub trait Pieces {
+    /// A message begins: its payload has `payload` bytes, of which `message.payload` are the first. `false`:
+    /// it is not wanted, and skipped.
+    fn begin(&mut self, message: &Incoming<'_>, payload: usize) -> bool;
+
+    /// The next bytes; `left` are still to come. `false`: no room now; it is offered again within a second,
+    /// or when the driver is woken by a change of the client.
+    fn piece(&mut self, bytes: &[u8], left: usize) -> bool;
+}
+
 /// An MQTT client in memory of a fixed size.
 ///
 /// It is neither open nor closed by itself: it is what a [`Driver`] drives and a [`Client`] uses.
@@ -79,6 +95,7 @@ impl<'m, M: RawMutex, S: Store> Hub<'m, M, S> {
             tasks: Tasks::new(parts.tasks),
             connect,
             handler: None,
+            pieces: None,
             said: None,
             unrouted: 0,
             pongs: 0,
@@ -94,6 +111,14 @@ impl<'m, M: RawMutex, S: Store> Hub<'m, M, S> {
     #[must_use]
     pub fn handler(self, handler: &'m mut Handler<'m>) -> Self {
         self.with(|core, _| core.front.handler = Some(handler));
+        self
+    }
+
+    /// Gives messages larger than the receive buffer to `pieces`, whatever subscription they came for, if they
+    /// are no larger than [`Config::largest_in_pieces`], which a MQTT 5 broker is told.
+    #[must_use]
+    pub fn pieces(self, pieces: &'m mut (dyn Pieces + Send + 'm)) -> Self {
+        self.with(|core, _| core.front.pieces = Some(pieces));
         self
     }
 

@@ -5,7 +5,7 @@ use everlink_proto::engine::{Inbox, Incoming, Outcome as EngineOutcome, Refused,
 use everlink_proto::wire::{ConnAck, Properties, QoS, ReasonCode};
 
 use super::connect::Connect;
-use super::hub::Handler;
+use super::hub::{Handler, Pieces};
 use super::mailbox::{Ack, Mailbox, size};
 use super::route::{Overflow, Routes, bit, id_of};
 use super::tasks::{Tasks, want};
@@ -22,6 +22,7 @@ pub(super) struct Front<'m> {
     pub(super) tasks: Tasks<'m>,
     pub(super) connect: Connect<'m>,
     pub(super) handler: Option<&'m mut Handler<'m>>,
+    pub(super) pieces: Option<&'m mut (dyn Pieces + Send + 'm)>,
     /// What the broker said last in CONNACK or DISCONNECT.
     pub(super) said: Option<ReasonCode>,
     /// Messages nobody subscribed to, dropped.
@@ -178,6 +179,14 @@ enum Held {
 }
 
 impl Inbox for Front<'_> {
+    fn begin(&mut self, message: &Incoming<'_>, payload: usize) -> bool {
+        self.pieces.as_mut().is_some_and(|pieces| pieces.begin(message, payload))
+    }
+
+    fn piece(&mut self, bytes: &[u8], left: usize) -> bool {
+        self.pieces.as_mut().is_none_or(|pieces| pieces.piece(bytes, left))
+    }
+
     fn stored(&mut self, tag: Tag) {
         self.waiters.stored(tag);
     }

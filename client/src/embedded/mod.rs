@@ -64,7 +64,7 @@ pub use error::{NotDelivered, PublishError, SubscribeError};
 pub use exchange::Exchange;
 #[cfg(feature = "flash")]
 pub use flash::{Flash, SleepMemory};
-pub use hub::{Handler, Hub};
+pub use hub::{Handler, Hub, Pieces};
 pub use keep::{Found, Keeper, Medium};
 pub use mailbox::MailSlot;
 pub use memory::{Memory, Parts};

@@ -160,7 +160,7 @@ async fn drive_keeping(
 
 /// Logs every change of state.
 #[embassy_executor::task]
-async fn watch(client: Client) {
+pub async fn watch(client: Client) {
     let mut state = client.state();
     loop {
         state = client.changed(&state).await;

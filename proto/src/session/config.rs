@@ -40,6 +40,10 @@ pub struct Config {
     pub receive_maximum: u16,
     /// Largest packet to receive, in bytes: the size of the driver's receive buffer. Advertised in MQTT 5.
     pub maximum_packet_size: u32,
+    /// Largest packet, in bytes, that the application takes in pieces
+    /// ([`Inbox::begin`](crate::engine::Inbox::begin)), if it takes larger ones than the receive buffer
+    /// holds. Advertised in MQTT 5 in place of `maximum_packet_size`; 0 for none.
+    pub largest_in_pieces: u32,
     /// Size in bytes of the driver's transmit buffer. All but payloads must fit into it.
     pub transmit_buffer: usize,
     /// Most unacknowledged QoS 1 and 2 messages under way to the broker, 1 to 65535. The broker's
@@ -83,6 +87,7 @@ impl Default for Config {
             ephemeral: false,
             receive_maximum: 1024,
             maximum_packet_size: 64 * 1024,
+            largest_in_pieces: 0,
             transmit_buffer: 64 * 1024,
             window: 100,
             queue: Queue::default(),
@@ -200,6 +205,7 @@ pub(super) struct Settings {
     pub(super) transmit_buffer: usize,
     pub(super) session_expiry: u32,
     pub(super) maximum_packet_size: u32,
+    pub(super) largest_in_pieces: u32,
     pub(super) keep_alive: u16,
     pub(super) receive_maximum: u16,
     pub(super) window: u16,
@@ -261,6 +267,7 @@ impl Settings {
             transmit_buffer: c.transmit_buffer,
             session_expiry: c.session_expiry,
             maximum_packet_size: c.maximum_packet_size,
+            largest_in_pieces: c.largest_in_pieces,
             keep_alive: c.keep_alive,
             receive_maximum: c.receive_maximum,
             window: c.window,

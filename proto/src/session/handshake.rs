@@ -129,7 +129,9 @@ impl<S: Store> Session<'_, S> {
         [
             Property::SessionExpiryInterval(self.cfg.session_expiry),
             Property::ReceiveMaximum(self.received.maximum(&self.cfg)),
-            Property::MaximumPacketSize(self.cfg.maximum_packet_size.max(1)),
+            Property::MaximumPacketSize(
+                self.cfg.maximum_packet_size.max(self.cfg.largest_in_pieces).max(1),
+            ),
             Property::TopicAliasMaximum(self.inbound_aliases.maximum()),
         ]
     }

@@ -4,7 +4,16 @@ use super::abilities::{OVERSIZED, offers};
 use super::received::{Entry, State};
 use super::*;
 use crate::engine::{Incoming, Verdict};
-use crate::wire::{Publish, QoS, WireError};
+use crate::wire::{PacketId, Publish, QoS, WireError};
+
+/// A message larger than the receive buffer of which not all has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pid: Option<PacketId>,
+    qos2: bool,
+    digest: u16,
+    dup: bool,
+}
 
 impl<S: Store> Session<'_, S> {
     pub(super) fn on_publish(
@@ -171,7 +180,16 @@ impl<S: Store> Session<'_, S> {
     fn taken(&mut self, now: Instant, publish: &Publish<'_>, pid: u16, state: State) {
         let qos2 = publish.qos == QoS::ExactlyOnce;
         let digest = if qos2 { digest(publish) } else { 0 };
-        if !publish.dup {
+        self.taken_over(now, (pid, qos2, digest, publish.dup), state);
+    }
+
+    fn taken_over(
+        &mut self,
+        now: Instant,
+        (pid, qos2, digest, dup): (u16, bool, u16, bool),
+        state: State,
+    ) {
+        if !dup {
             self.received.new_message(pid);
         }
         self.received.push(Entry { pid, digest, qos2, state, carried: 0, doubtful: false });
@@ -266,30 +284,98 @@ impl<S: Store> Session<'_, S> {
         {
             return handled;
         }
-        self.stats.skipped += 1;
         self.stats.bytes_in += total as u64;
         match publish {
             Ok(publish) => {
                 if !self.resolve(now, &publish) {
                     return Handled::Done;
                 }
-                let topic = publish.props.topic_alias().and_then(|a| self.inbound_aliases.get(a));
-                inbox.skipped(
-                    if publish.topic.is_empty() { topic.unwrap_or("") } else { publish.topic },
-                    total,
-                );
-                if let Some(pid) = publish.pid {
-                    self.refuse_skipped(now, &publish, pid.get());
+                if !self.begins(now, &publish, total - head.len(), inbox) {
+                    self.skip(now, &publish, total, inbox);
                 }
             }
             Err(WireError::Truncated | WireError::BadPacketType) => {
+                self.stats.skipped += 1;
                 inbox.skipped("", total);
                 // Not even its identifier is known, so it cannot be answered.
                 self.violation(now, ReasonCode::PACKET_TOO_LARGE);
             }
-            Err(e) => self.violation(now, e.reason()),
+            Err(e) => {
+                self.stats.skipped += 1;
+                self.violation(now, e.reason());
+            }
         }
         Handled::Done
+    }
+
+    /// The Topic Name, aliases resolved.
+    fn topic<'a>(&'a self, publish: &Publish<'a>) -> &'a str {
+        match publish.topic {
+            "" => {
+                let alias = publish.props.topic_alias();
+                alias.and_then(|a| self.inbound_aliases.get(a)).unwrap_or("")
+            }
+            topic => topic,
+        }
+    }
+
+    /// Offers a message larger than the buffer, of which `rest` bytes are still to come.
+    fn begins(
+        &mut self,
+        now: Instant,
+        publish: &Publish<'_>,
+        rest: usize,
+        inbox: &mut impl Inbox,
+    ) -> bool {
+        let qos2 = publish.qos == QoS::ExactlyOnce;
+        let pid = publish.pid.map_or(0, PacketId::get);
+        if qos2 && (self.known(now, publish, pid).is_some() || self.is_ended(publish, pid)) {
+            return false;
+        }
+        let message = Incoming {
+            topic: self.topic(publish),
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            props: publish.props,
+            receipt: Receipt::default(),
+        };
+        let begun = inbox.begin(&message, publish.payload.len() + rest);
+        let digest = if qos2 { digest(publish) } else { 0 };
+        self.begun = begun.then_some(Begun { pid: publish.pid, qos2, digest, dup: publish.dup });
+        begun
+    }
+
+    /// Further bytes of a packet larger than the buffer.
+    pub(super) fn on_rest(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        left: usize,
+        inbox: &mut impl Inbox,
+    ) -> Handled {
+        let Some(begun) = self.begun else { return Handled::Done };
+        if self.owed.room() == 0 || !inbox.piece(bytes, left) {
+            return Handled::Busy;
+        }
+        if left == 0 {
+            self.begun = None;
+            self.stats.received += 1;
+            if let Some(pid) = begun.pid {
+                let exchange = (pid.get(), begun.qos2, begun.digest, begun.dup);
+                self.taken_over(now, exchange, State::Ready);
+            }
+        }
+        Handled::Done
+    }
+
+    fn skip(&mut self, now: Instant, publish: &Publish<'_>, total: usize, inbox: &mut impl Inbox) {
+        self.stats.skipped += 1;
+        inbox.skipped(self.topic(publish), total);
+        if let Some(pid) = publish.pid {
+            self.refuse_skipped(now, publish, pid.get());
+        }
     }
 
     fn refuse_skipped(&mut self, now: Instant, publish: &Publish<'_>, pid: u16) {

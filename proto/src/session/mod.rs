@@ -48,6 +48,7 @@ use alias::{InboundAliases, OutboundAliases};
 use config::Settings;
 use flights::Flights;
 use handshake::Dance;
+use inbound::Begun;
 use keep::Kept;
 use liveness::Liveness;
 use phase::{Cut, Phase};
@@ -86,6 +87,8 @@ pub struct Session<'m, S> {
     sending: Sending,
     owed: Ring<'m, Owed>,
     received: Received<'m>,
+    /// The message that comes in pieces.
+    begun: Option<Begun>,
     subs: Subs<'m>,
     kept: Kept<'m>,
     inbound_aliases: InboundAliases<'m>,
@@ -141,6 +144,7 @@ impl<'m, S: Store> Session<'m, S> {
             sending: Sending::default(),
             owed: Ring::new(memory.owed),
             received: Received::new(memory.received, memory.ended),
+            begun: None,
             subs: Subs::new(memory.subs, memory.filters),
             kept: Kept::none(),
             inbound_aliases: InboundAliases::new(memory.inbound_aliases, memory.inbound_topics),
@@ -336,6 +340,11 @@ impl<S: Store> Engine for Session<'_, S> {
             Input::Opening(step) => self.opening(step),
             Input::Opened => self.opened(now),
             Input::Skipped { head, total } => return self.on_skipped(now, head, total, inbox),
+            Input::Rest { bytes, left } => {
+                let handled = self.on_rest(now, bytes, left, inbox);
+                self.hold(now, handled == Handled::Busy);
+                return handled;
+            }
             Input::Closed(fault) => self.lost(now, fault),
             Input::Tick => {}
         }

@@ -133,6 +133,7 @@ impl<S: Store> Session<'_, S> {
         // Attempts that came to nothing tell nothing about what the broker remembers.
         if matches!(self.phase, Phase::Up | Phase::Leaving { .. }) {
             self.received.connection_lost();
+            self.begun = None;
         }
     }
 

@@ -14,6 +14,7 @@ mod first_connect;
 mod fixed_memory;
 mod half_open;
 mod hostile_bytes;
+mod in_pieces;
 mod inbox_busy;
 mod keep_alive;
 mod ladder;

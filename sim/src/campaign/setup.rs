@@ -46,6 +46,7 @@ pub(super) fn config(rng: &mut Rng, version: Version) -> Config {
         ephemeral: rng.u8(..8) == 0,
         receive_maximum: one_of(rng, &[1, 3, 10, 1000]),
         maximum_packet_size,
+        largest_in_pieces: 0,
         transmit_buffer: one_of(rng, &[160, 700, 65_536]),
         window: one_of(rng, &[1, 2, 5, 20, 100]),
         queue: queue(rng),

@@ -182,6 +182,7 @@ impl<E: Engine> Host<E> {
             let (input, shown) = match frame {
                 Frame::Packet(bytes) => (Input::Packet(bytes), Ok(bytes)),
                 Frame::Skipped { head, total } => (Input::Skipped { head, total }, Err(head)),
+                Frame::Rest { bytes, left } => (Input::Rest { bytes, left }, Err(&[][..])),
                 Frame::Malformed(fault) => {
                     self.trace.note(now, format!("malformed: {fault}"));
                     self.deaf = true;
@@ -211,6 +212,7 @@ impl<E: Engine> Host<E> {
                     self.trace.packet(now, false, self.check.version(), bytes);
                     self.check.received(now, bytes);
                 }
+                Err([]) => {}
                 Err(head) => {
                     self.trace.note(now, "a packet was skipped");
                     self.check.skipped(now, head);

@@ -76,6 +76,12 @@ pub struct Recorder {
     pub messages: Vec<Message>,
     /// Operations that ended, in order.
     pub done: Vec<(Instant, Tag, Fate)>,
+    /// It takes messages larger than the buffer in pieces.
+    pub takes_pieces: bool,
+    /// While 0 it has no room for a piece; every one taken makes it one less.
+    pub piece_room: Option<usize>,
+    /// The message that comes in pieces: bytes announced, and what came.
+    pub begun: Option<(usize, Message)>,
     /// Tags of messages that are on the durable medium.
     pub stored: Vec<Tag>,
     /// Tags of subscriptions: they are told again each time they are restored.
@@ -125,6 +131,23 @@ impl Recorder {
         fate
     }
 
+    fn owned(&self, message: &Incoming<'_>) -> Message {
+        let mut props = vec![0; message.props.encoded_len()];
+        let n = message.props.encode_raw(&mut props).unwrap_or(0);
+        props.truncate(n);
+        Message {
+            at: self.now,
+            topic: message.topic.to_owned(),
+            payload: message.payload.to_vec(),
+            qos: message.qos,
+            retain: message.retain,
+            dup: message.dup,
+            props,
+            receipt: message.receipt,
+            later: self.manual && message.qos > QoS::AtMostOnce,
+        }
+    }
+
     /// Payloads of the messages taken, as text.
     pub fn texts(&self) -> Vec<String> {
         self.messages.iter().map(Message::text).collect()
@@ -132,6 +155,29 @@ impl Recorder {
 }
 
 impl Inbox for Recorder {
+    fn begin(&mut self, message: &Incoming<'_>, payload: usize) -> bool {
+        if self.takes_pieces {
+            self.begun = Some((payload, self.owned(message)));
+        }
+        self.takes_pieces
+    }
+
+    fn piece(&mut self, bytes: &[u8], left: usize) -> bool {
+        if self.piece_room == Some(0) {
+            return false;
+        }
+        self.piece_room = self.piece_room.map(|room| room - 1);
+        let (payload, mut message) = self.begun.take().expect("begun");
+        message.payload.extend(bytes);
+        if left > 0 {
+            self.begun = Some((payload, message));
+        } else {
+            assert_eq!(message.payload.len(), payload, "as announced");
+            self.messages.push(message);
+        }
+        true
+    }
+
     fn stored(&mut self, tag: Tag) {
         self.stored.push(tag);
     }
@@ -141,21 +187,9 @@ impl Inbox for Recorder {
             return Verdict::Busy;
         }
         self.room = self.room.map(|room| room - 1);
-        let mut props = vec![0; message.props.encoded_len()];
-        let n = message.props.encode_raw(&mut props).unwrap_or(0);
-        props.truncate(n);
-        let later = self.manual && message.qos > QoS::AtMostOnce;
-        self.messages.push(Message {
-            at: self.now,
-            topic: message.topic.to_owned(),
-            payload: message.payload.to_vec(),
-            qos: message.qos,
-            retain: message.retain,
-            dup: message.dup,
-            props,
-            receipt: message.receipt,
-            later,
-        });
+        let owned = self.owned(message);
+        let later = owned.later;
+        self.messages.push(owned);
         if later { Verdict::Later } else { Verdict::Taken }
     }
 
