@@ -66,6 +66,7 @@ pub(super) fn run(plan: &Plan) -> Counts {
     let (store, memory) = arrays.split(&mut rng, &cfg, broken.clone());
     let session = Session::new(cfg.clone(), store, memory);
     let mut pair = Pair::with_buffers(plan.seed, session, setup::buffers(&cfg));
+    pair.check.remember_publishes();
     pair.endpoints = vec![0; usize::from(cfg.endpoints)];
     pair.inbox.servers = [(HERE.to_owned(), 0), (NOWHERE.to_owned(), 1)].into();
     pair.net.listener(1).mode = Listen::Fail(Cause::Unreachable);

@@ -77,7 +77,8 @@ pub struct Checker {
     /// Sent bytes that are not yet a whole packet, and since when.
     partial: Vec<u8>,
     began: Instant,
-    publishes: Vec<SentPublish>,
+    /// Every PUBLISH sent, if that is wanted: it grows without bound.
+    publishes: Option<Vec<SentPublish>>,
     /// When the client last sent something.
     spoke: Instant,
     /// CONNECT named an Authentication Method.
@@ -109,7 +110,7 @@ impl Checker {
             phase: Phase::Closed,
             partial: Vec::new(),
             began: Instant::ZERO,
-            publishes: Vec::new(),
+            publishes: None,
             spoke: Instant::ZERO,
             has_method: false,
             session_expiry: 0,
@@ -127,9 +128,14 @@ impl Checker {
         &self.violations
     }
 
-    /// Every whole PUBLISH sent, in order.
+    /// From now on, remembers every PUBLISH sent.
+    pub fn remember_publishes(&mut self) {
+        self.publishes.get_or_insert_default();
+    }
+
+    /// Every whole PUBLISH sent since [`remember_publishes`](Self::remember_publishes), in order.
     pub fn publishes(&self) -> &[SentPublish] {
-        &self.publishes
+        self.publishes.as_deref().unwrap_or_default()
     }
 
     /// The version in the last CONNECT.

@@ -255,11 +255,13 @@ impl Outbound {
 
 impl Checker {
     pub(super) fn sent_publish(&mut self, publish: &Publish<'_>) {
-        let mut head = [0; 8];
-        for (to, from) in head.iter_mut().zip(publish.payload) {
-            *to = *from;
+        if let Some(publishes) = &mut self.publishes {
+            let mut head = [0; 8];
+            for (to, from) in head.iter_mut().zip(publish.payload) {
+                *to = *from;
+            }
+            publishes.push(SentPublish { at: self.began, dup: publish.dup, head });
         }
-        self.publishes.push(SentPublish { at: self.began, dup: publish.dup, head });
         let faults = [
             self.limits.publication(publish),
             self.check_alias(publish),
