@@ -11,6 +11,10 @@ use support::{Mosquitto, start};
 
 const LINES: usize = 3000;
 const KILLS: usize = 3;
+/// Lines before each kill and after the last.
+const PART: usize = LINES / (KILLS + 1);
+/// Of these, as many may be without an outcome when the broker is killed.
+const UNDER_WAY: usize = 300;
 
 fn ride_out_kills(qos: &str, version: &str, persistence: &str) {
     let mut broker = Mosquitto::with(&format!("allow_anonymous true\n{persistence}"));
@@ -33,9 +37,14 @@ fn ride_out_kills(qos: &str, version: &str, persistence: &str) {
         "-c",
         "--json",
     ]);
+    // Each part follows when the broker is back, so that there is something to do at every kill.
+    let (next_part, parts) = std::sync::mpsc::channel();
     let feed = std::thread::spawn(move || {
         for n in 1..=LINES {
             writeln!(input, "{n}").expect("it reads on");
+            if n % PART == 0 && n < LINES {
+                parts.recv().expect("the broker is killed once more");
+            }
         }
     });
 
@@ -47,10 +56,11 @@ fn ride_out_kills(qos: &str, version: &str, persistence: &str) {
         let value: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
         if let Some(n) = value["n"].as_u64() {
             *outcomes.entry((n, value["outcome"].to_string())).or_insert(0) += 1;
-            if kills < KILLS && outcomes.len() >= (kills + 1) * LINES / (KILLS + 1) {
+            if kills < KILLS && outcomes.len() >= (kills + 1) * PART - UNDER_WAY {
                 kills += 1;
                 broker.kill();
                 broker.restart();
+                next_part.send(()).expect("it waits for that");
             }
         } else if value.get("summary").is_some() {
             summary = value["summary"].clone();
