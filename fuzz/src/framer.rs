@@ -7,7 +7,11 @@ use everlink_proto::wire::frame_len;
 #[derive(Debug, PartialEq)]
 enum Piece {
     Packet(Vec<u8>),
-    Skipped { head: Vec<u8>, total: usize },
+    /// All that came of it.
+    Skipped {
+        came: Vec<u8>,
+        total: usize,
+    },
     Malformed,
 }
 
@@ -23,15 +27,22 @@ fn frames(stream: &[u8], size: usize, mut reads: u8) -> Vec<Piece> {
     let (mut framer, mut rest, mut pieces) = (Framer::new(vec![0; size]), stream, Vec::new());
     loop {
         while let Some(frame) = framer.peek() {
-            let piece = match frame {
-                Frame::Packet(bytes) => Piece::Packet(bytes.to_vec()),
-                Frame::Skipped { head, total } => Piece::Skipped { head: head.to_vec(), total },
-                Frame::Malformed(_) => Piece::Malformed,
-            };
-            let end = piece == Piece::Malformed;
-            pieces.push(piece);
-            if end {
-                return pieces;
+            match frame {
+                Frame::Packet(bytes) => pieces.push(Piece::Packet(bytes.to_vec())),
+                Frame::Skipped { head, total } => {
+                    pieces.push(Piece::Skipped { came: head.to_vec(), total });
+                }
+                Frame::Rest { bytes, left } => match pieces.last_mut() {
+                    Some(Piece::Skipped { came, total }) => {
+                        came.extend(bytes);
+                        assert_eq!(came.len() + left, *total);
+                    }
+                    other => panic!("the rest of nothing, after {other:?}"),
+                },
+                Frame::Malformed(_) => {
+                    pieces.push(Piece::Malformed);
+                    return pieces;
+                }
             }
             framer.consume();
         }
@@ -61,7 +72,8 @@ fn expected(mut stream: &[u8], size: usize) -> Vec<Piece> {
         if let Some(packet) = stream.get(..total).filter(|_| total <= size) {
             pieces.push(Piece::Packet(packet.to_vec()));
         } else if total > size && stream.len() >= size {
-            pieces.push(Piece::Skipped { head: stream[..size].to_vec(), total });
+            let came = stream[..total.min(stream.len())].to_vec();
+            pieces.push(Piece::Skipped { came, total });
         } else {
             return pieces;
         }
