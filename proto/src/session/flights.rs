@@ -62,7 +62,9 @@ impl<'m> Flights<'m> {
     }
 
     fn find(&mut self, flight: Flight, evict_ghosts: bool) -> Option<u16> {
-        for _ in 0..self.table.len() {
+        // Where the identifiers begin anew, two of them fall on one place: after two rounds, each
+        // place had its turn.
+        for _ in 0..self.table.len() * 2 {
             let pid = self.next;
             self.next = self.next.checked_add(1).unwrap_or(1);
             let slot = self.slot(pid)?;
