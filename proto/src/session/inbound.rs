@@ -132,19 +132,7 @@ impl<S: Store> Session<'_, S> {
         if !self.resolve(now, publish) {
             return None;
         }
-        let topic = match publish.topic {
-            "" => self.inbound_aliases.get(publish.props.topic_alias()?)?,
-            topic => topic,
-        };
-        let message = Incoming {
-            topic,
-            payload: publish.payload,
-            qos: publish.qos,
-            retain: publish.retain,
-            dup: publish.dup,
-            props: publish.props,
-            receipt,
-        };
+        let message = self.incoming(publish, receipt);
         let verdict = inbox.message(&message);
         self.stats.received += u64::from(verdict != Verdict::Busy);
         Some(verdict)
@@ -319,6 +307,19 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
+    /// What the application is shown of a message whose alias is [resolved](Self::resolve).
+    fn incoming<'a>(&'a self, publish: &Publish<'a>, receipt: Receipt) -> Incoming<'a> {
+        Incoming {
+            topic: self.topic(publish),
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            dup: publish.dup,
+            props: publish.props,
+            receipt,
+        }
+    }
+
     /// Offers a message larger than the buffer, of which `rest` bytes are still to come.
     fn begins(
         &mut self,
@@ -332,15 +333,7 @@ impl<S: Store> Session<'_, S> {
         if qos2 && (self.known(now, publish, pid).is_some() || self.is_ended(publish, pid)) {
             return false;
         }
-        let message = Incoming {
-            topic: self.topic(publish),
-            payload: publish.payload,
-            qos: publish.qos,
-            retain: publish.retain,
-            dup: publish.dup,
-            props: publish.props,
-            receipt: Receipt::default(),
-        };
+        let message = self.incoming(publish, Receipt::default());
         let begun = inbox.begin(&message, publish.payload.len() + rest);
         let digest = if qos2 { digest(publish) } else { 0 };
         self.begun = begun.then_some(Begun { pid: publish.pid, qos2, digest, dup: publish.dup });
