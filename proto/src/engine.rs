@@ -265,6 +265,7 @@ pub struct Incoming<'a> {
 pub struct Receipt {
     pub(crate) pid: u16,
     pub(crate) qos2: bool,
+    /// Number of the connection that brought it.
     pub(crate) epoch: u32,
 }
 

@@ -232,7 +232,6 @@ impl<S: Store> Session<'_, S> {
     /// subscriptions again. Even what it had answered with PUBREC: it may have been going to pass
     /// that on at PUBREL only, and a message that comes twice is better than one that never comes.
     fn session_lost(&mut self) {
-        self.session = self.session.wrapping_add(1);
         // Last first, so that each becomes the new head and the order stays.
         for stage in [Stage::Sent, Stage::Released] {
             while let Some(key) = self.store.last(stage) {

@@ -72,8 +72,7 @@ impl<S: Store> Session<'_, S> {
             }
             return Handled::Done;
         }
-        // QoS 2 needs no connection: the exchange goes on in a resumed session.
-        let epoch = if qos2 { self.session } else { self.connection };
+        let epoch = self.connection;
         match self.offer(now, publish, Receipt { pid, qos2, epoch }, inbox) {
             None => {}
             Some(Verdict::Busy) => return Handled::Busy,
@@ -180,7 +179,8 @@ impl<S: Store> Session<'_, S> {
         if !dup {
             self.received.new_message(pid);
         }
-        self.received.push(Entry { pid, digest, qos2, state, carried: 0, doubtful: false });
+        let epoch = self.connection;
+        self.received.push(Entry { pid, digest, epoch, qos2, state, carried: 0, doubtful: false });
         self.release_acknowledged(now);
     }
 
@@ -200,11 +200,7 @@ impl<S: Store> Session<'_, S> {
         now: Instant,
         receipt: Receipt,
     ) -> Result<(), Refused> {
-        let epoch = if receipt.qos2 { self.session } else { self.connection };
-        if receipt.epoch != epoch || receipt.pid == 0 {
-            return Err(Refused::Stale);
-        }
-        if !self.received.acknowledge(receipt.pid, receipt.qos2) {
+        if !self.received.acknowledge(receipt) {
             return Err(Refused::Stale);
         }
         self.release_acknowledged(now);

@@ -347,6 +347,7 @@ impl<'m, S: Store> Session<'m, S> {
             self.received.push(Entry {
                 pid,
                 digest,
+                epoch: 0,
                 qos2: true,
                 state,
                 carried: 1,

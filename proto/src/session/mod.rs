@@ -77,8 +77,6 @@ pub struct Session<'m, S> {
     doubt: bool,
     /// Number of the connection; acknowledgements of received messages are bound to it.
     connection: u32,
-    /// Number of the session on the broker's side.
-    session: u32,
     recovery: Recovery,
     dance: Dance,
     limits: Limits,
@@ -135,7 +133,6 @@ impl<'m, S: Store> Session<'m, S> {
             unanswered: false,
             doubt: false,
             connection: 0,
-            session: 0,
             recovery: Recovery::new(cfg.seed),
             dance: Dance::None,
             limits: Limits::default(),

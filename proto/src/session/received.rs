@@ -1,6 +1,7 @@
 //! Exchanges with the broker as sender: exactly-once bookkeeping, acknowledgements in order.
 
 use super::config::Settings;
+use crate::engine::Receipt;
 use crate::mem::{Ring, Table};
 use crate::time::{Instant, Span};
 use core::cell::Cell;
@@ -11,6 +12,9 @@ pub struct Entry {
     pub(super) pid: u16,
     /// Of the payload of a QoS 2 message.
     pub(super) digest: u16,
+    /// Number of the connection that first brought it. Together with the identifier it names the
+    /// message, which the identifier alone does not: the broker may have begun anew.
+    pub(super) epoch: u32,
     pub(super) qos2: bool,
     pub(super) state: State,
     /// Connections that ended since the broker last sent it.
@@ -260,9 +264,13 @@ impl<'m> Received<'m> {
         recorded
     }
 
-    /// The application has done with a message; `false` if it already had.
-    pub(super) fn acknowledge(&mut self, pid: u16, qos2: bool) -> bool {
-        let held = |e: &&mut Entry| e.pid == pid && e.qos2 == qos2 && e.state == State::Held;
+    /// The application has done with a message; `false` if it already had, or if the exchange ended
+    /// otherwise. A QoS 2 exchange goes on in a resumed session; one of QoS 1 ends with its
+    /// connection.
+    pub(super) fn acknowledge(&mut self, receipt: Receipt) -> bool {
+        let Receipt { pid, qos2, epoch } = receipt;
+        let same = |e: &Entry| e.pid == pid && e.qos2 == qos2 && e.epoch == epoch;
+        let held = |e: &&mut Entry| same(e) && e.state == State::Held;
         match self.entries.as_mut_slice().iter_mut().find(held) {
             Some(entry) => {
                 entry.state = State::Ready;

@@ -1,6 +1,7 @@
 //! The answer to a CONNECT is lost. The broker may have begun a new session for it, so that "Session
 //! Present" at the next attempt need not mean the session we had.
 
+use everlink_proto::engine::Refused;
 use everlink_proto::wire::{PacketType, QoS, SubAck, Version};
 
 use crate::support::*;
@@ -50,6 +51,34 @@ fn an_identifier_with_dup_is_told_by_its_content() {
             let copies = s.inbox.texts().len();
             assert_eq!(copies, if text == "old" { 1 } else { 2 });
         }
+    }
+}
+
+/// The application still holds an older message when one of the broker's new session comes with the
+/// same identifier, next to one whose identifier is free.
+#[test]
+fn the_older_message_cannot_acknowledge_the_newer() {
+    for version in VERSIONS {
+        let mut s = connected(config(version));
+        s.inbox.manual = true;
+        s.reply(publish(Q2, 9, "old"));
+        s.reset();
+        s.connect();
+        s.reset();
+        s.accept(true);
+        s.reply(publish(Q2, 8, "other"));
+        s.reply(publish(Q2, 9, "new"));
+        s.silence(millis(100));
+        assert_eq!(s.inbox.texts(), ["old", "other", "new"]);
+        let mut acknowledge = |at: usize| {
+            let (now, receipt) = (s.now(), s.inbox.messages[at].receipt);
+            s.acknowledge(now, receipt)
+        };
+        assert_eq!(acknowledge(0), Err(Refused::Stale));
+        acknowledge(2).expect("held");
+        acknowledge(1).expect("held");
+        s.expect(pubrec(8));
+        s.expect(pubrec(9));
     }
 }
 
