@@ -16,6 +16,10 @@ check:
 tidy:
     ./test tidy
 
+# Writes docs/conformance.md: each statement of the standard, where it is obeyed, which test shows it.
+conformance:
+    cargo run --quiet -p xtask -- conformance
+
 # The engine for the smallest target, without allocator.
 no-std:
     ./test no_std

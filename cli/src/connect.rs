@@ -281,7 +281,7 @@ fn session(
     });
     let kept = args.keep_session || expiry.is_some_and(|seconds| seconds > 0);
     if at_end.is_some_and(|seconds| seconds > 0) && !kept {
-        // [MQTT-3.1.2-24] what was to end with the connection cannot be prolonged.
+        // What was to end with the connection cannot be prolonged.
         return Err(Failure::usage("-D disconnect session-expiry-interval needs -c or -x"));
     }
     let seconds = |s: u32| Duration::from_secs(s.into());

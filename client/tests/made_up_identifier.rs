@@ -19,7 +19,7 @@ async fn it_stays_the_same_and_differs_between_clients() {
             let got = peer.accept(session_present, &[]).await;
             soon("up", client.up()).await;
             let id = got.connect().client_id.to_owned();
-            // [MQTT-3.1.3-8] a broker refuses an empty one with a session that is kept.
+            // [MQTT-3.1.3-7] of 3.1.1: a broker refuses an empty one with a session that is kept.
             assert!(!id.is_empty() && !got.connect().clean_start);
             assert_eq!(client.client_id(), id);
             seen.push(id);

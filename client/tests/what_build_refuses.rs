@@ -75,7 +75,7 @@ fn values_have_their_ranges() {
 
 #[test]
 fn connect_must_be_one_the_version_allows() {
-    // [MQTT-3.1.2-22] a password needs a user name; MQTT 5 has dropped that.
+    // [MQTT-3.1.2-22] of 3.1.1: a password needs a user name; MQTT 5 has dropped that.
     let password = Credentials { username: None, password: Some(b"secret".to_vec()) };
     let error = refused(shed(Version::V311).credentials(password.clone()));
     assert!(matches!(error, BuildError::Connect(_)), "{error}");

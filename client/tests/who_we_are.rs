@@ -23,6 +23,7 @@ fn name_and_password(name: &str, password: &str) -> (Option<String>, Option<Vec<
     (Some(name.to_owned()), Some(password.as_bytes().to_vec()))
 }
 
+// [MQTT-3.1.2-17] [MQTT-3.1.2-19]
 #[tokio::test(start_paused = true)]
 async fn credentials_can_be_exchanged() {
     for version in VERSIONS {

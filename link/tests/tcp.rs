@@ -98,6 +98,7 @@ async fn hear(pipe: &mut TcpPipe, listener: &TcpListener) {
     assert_eq!(read(pipe).await.unwrap(), b"hello");
 }
 
+// [MQTT-4.2.0-1]
 #[tokio::test]
 async fn bytes_go_both_ways_and_the_end_arrives() {
     let (listener, address) = listener().await;

@@ -18,7 +18,7 @@ impl<'a> TopicName<'a> {
     #[inline]
     pub fn new(topic: &'a str) -> Result<Self, TopicError> {
         let bytes = topic.as_bytes();
-        // [MQTT-4.7.3-1], [MQTT-4.7.3-2], [MQTT-4.7.3-3], [MQTT-3.3.2-2]
+        // [MQTT-4.7.3-1], [MQTT-4.7.3-2], [MQTT-4.7.3-3], [MQTT-3.3.2-2], [MQTT-4.7.0-1]
         if bytes.is_empty() || bytes.len() > MAX_BYTES || contains(bytes, [0, b'+', b'#']) {
             return Err(name_fault(bytes));
         }

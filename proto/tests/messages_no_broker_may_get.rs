@@ -29,6 +29,7 @@ fn delivers(pair: &mut Pair<Session<'static, RamStore>>) {
     pair.assert_conforms();
 }
 
+// [MQTT-3.3.4-6]
 #[test]
 fn a_message_with_properties_no_publish_may_have_is_refused() {
     let cases: [&[Property<'_>]; 6] = [
@@ -61,6 +62,7 @@ fn with_3_1_1_properties_are_left_out_whatever_they_are() {
     delivers(&mut pair);
 }
 
+// [MQTT-3.8.3-4]
 #[test]
 fn no_local_on_a_shared_subscription_is_refused() {
     let mut pair = connected(Version::V5);

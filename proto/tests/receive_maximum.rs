@@ -104,6 +104,7 @@ fn a_full_table_is_announced() {
 
 /// mosquitto 2.0 sends a backlog of any size to a session that was resumed. Each connection takes what
 /// there is room for; the rest comes again on the next one, in its order.
+// [MQTT-4.8.0-2] of 3.1.1
 #[test]
 fn a_backlog_larger_than_the_table() {
     const BACKLOG: u16 = 10;

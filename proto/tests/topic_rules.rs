@@ -2,6 +2,7 @@
 
 use everlink_proto::topic::{TopicError as E, TopicFilter, TopicName};
 
+// [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2]
 #[test]
 fn names() {
     for name in ["a", "/", "//", "/finance", " ", "sport/tennis/player1", "$SYS/x", "åß/漢", "$"]
@@ -43,6 +44,7 @@ fn a_bad_character_is_found_wherever_it_is() {
     }
 }
 
+// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.8.2-1] [MQTT-4.8.2-2]
 #[test]
 fn filters() {
     let good = [
@@ -98,6 +100,7 @@ fn filters() {
     }
 }
 
+// [MQTT-4.7.3-3]
 #[test]
 fn the_longest() {
     let longest = "x".repeat(65_535);

@@ -150,9 +150,10 @@ fn only_user_properties_and_subscription_identifiers_of_publish_repeat() {
     }
 }
 
+// [MQTT-1.5.7-1] [MQTT-3.3.2-8] [MQTT-3.3.2-13] [MQTT-3.3.2-14] [MQTT-3.3.2-19]
 #[test]
 fn values_out_of_range_are_refused() {
-    let faults: [(C, &[u8], WireError); 20] = [
+    let faults: [(C, &[u8], WireError); 21] = [
         (C::Publish, &[0x01, 2], WireError::BadPropertyValue),
         (C::Publish, &[0x0B, 0], WireError::BadPropertyValue),
         (C::Publish, &[0x0B, 0x80, 0], WireError::BadVariableByteInteger),
@@ -160,6 +161,7 @@ fn values_out_of_range_are_refused() {
         (C::Publish, &[0x23, 0, 0], WireError::BadTopicAlias),
         (C::Publish, &[0x08, 0, 0], WireError::BadTopicName),
         (C::Publish, &[0x08, 0, 1, b'#'], WireError::BadTopicName),
+        (C::Publish, &[0x08, 0, 1, 0xFF], WireError::BadString),
         (C::Publish, &[0x03, 0, 1, 0], WireError::BadString),
         (C::Publish, &[0x03, 0, 1, 0xFF], WireError::BadString),
         (C::Publish, &[0x26, 0, 0, 0, 1, 0xFF], WireError::BadString),

@@ -53,6 +53,8 @@ fn filters(list: &[(&'static str, SubscribeOptions)]) -> Filters<'static> {
     Filters::from_list(list.to_vec().leak())
 }
 
+// [MQTT-3.1.2-1] [MQTT-3.1.2-9] [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19]
+// [MQTT-3.1.3-1] [MQTT-3.1.3-3]
 #[test]
 fn connect_of_3_1_1() {
     let plain = Connect { client_id: "a", clean_start: true, keep_alive: 60, ..Default::default() };
@@ -76,6 +78,7 @@ fn connect_of_3_1_1() {
     is(V311, full, b"\x10\x1F\0\x04MQTT\x04\xEE\0\x0A\0\x01a\0\x01w\0\x03bye\0\x04user\0\x02pw");
 }
 
+// [MQTT-3.1.2-1] [MQTT-3.1.2-9] [MQTT-3.1.2-16] [MQTT-3.1.2-19] [MQTT-3.1.3-1] [MQTT-3.1.3-3]
 #[test]
 fn connect_of_5() {
     let connect = Connect {
@@ -101,6 +104,7 @@ fn connect_of_5() {
     unencodable(V311, connect, WireError::PasswordWithoutUserName);
 }
 
+// [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-13] [MQTT-3.1.3-11]
 #[test]
 fn connect_refused() {
     let connect = |level: u8, flags: u8| {
@@ -213,6 +217,7 @@ fn hello() -> Publish<'static> {
     }
 }
 
+// [MQTT-2.2.2-1] [MQTT-3.3.2-1]
 #[test]
 fn publish() {
     // Topic Name and Packet Identifier of figure 3.11.
@@ -236,6 +241,7 @@ fn publish() {
     is(V311, Publish { payload, ..hello() }, &wire);
 }
 
+// [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-2.2.1-2] [MQTT-3.3.1-2] [MQTT-3.3.1-4] [MQTT-3.3.2-2]
 #[test]
 fn publish_refused() {
     refused_by_both(b"\x36\x09\0\x03a/b\0\x0Ahi", WireError::BadQoS);
@@ -269,6 +275,7 @@ fn publish_refused() {
     encode(Publish { topic: "", ..hello() }, WireError::NoTopic);
 }
 
+// [MQTT-2.2.1-5] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.1-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
 #[test]
 fn acknowledgements() {
     let kinds = [
@@ -320,6 +327,7 @@ fn acknowledgements() {
     refused(V5, &[0x70, 3, 0, 1, 0x10], WireError::BadReasonCode);
 }
 
+// [MQTT-3.8.1-1] [MQTT-3.8.3-1] [MQTT-3.8.3-2] [MQTT-3.8.3-4]
 #[test]
 fn subscribe() {
     // Figure 3.23 of 3.1.1: a/b at QoS 1, c/d at QoS 2.
@@ -374,6 +382,7 @@ fn subscribe() {
     unencodable(V5, Subscribe { filters: bad, ..plain }, WireError::NoLocalOnShared);
 }
 
+// [MQTT-3.10.1-1] [MQTT-3.10.3-1] [MQTT-3.10.3-2]
 #[test]
 fn unsubscribe() {
     // Figure 3.30 of 3.1.1.
@@ -429,6 +438,7 @@ fn pings() {
     refused_by_both(b"\xC1\0", WireError::BadFlags);
 }
 
+// [MQTT-3.14.1-1] [MQTT-3.14.2-1]
 #[test]
 fn disconnect() {
     is_in_both(Disconnect::default(), b"\xE0\0");
@@ -451,6 +461,7 @@ fn disconnect() {
     refused_by_both(b"\xE2\0", WireError::BadFlags);
 }
 
+// [MQTT-3.15.1-1] [MQTT-3.15.2-1]
 #[test]
 fn auth() {
     is(V5, Auth::default(), b"\xF0\0");
@@ -461,10 +472,12 @@ fn auth() {
     is(V5, step, b"\xF0\x0B\x18\x09\x15\0\x01M\x16\0\x02\x01\x02");
     refused(V311, b"\xF0\0", WireError::BadPacketType);
     unencodable(V311, step, WireError::BadPacketType);
+    refused(V5, b"\xF1\0", WireError::BadFlags);
     refused(V5, b"\xF0\x02\x87\0", WireError::BadReasonCode);
     refused(V5, b"\xF0\x06\x18\x04\x16\0\x01M", WireError::NoAuthenticationMethod);
 }
 
+// [MQTT-1.5.5-1] [MQTT-2.1.3-1]
 #[test]
 fn fixed_headers() {
     let len = |bytes: &[u8]| {
@@ -512,4 +525,42 @@ fn words_for_people() {
     assert_eq!(WireError::DuplicateProperty.reason(), ReasonCode::PROTOCOL_ERROR);
     assert_eq!(WireError::Truncated.reason(), ReasonCode::MALFORMED_PACKET);
     assert_eq!(WireError::UnsupportedVersion.reason().0, 0x84);
+}
+
+// [MQTT-1.5.4-3]
+#[test]
+fn a_byte_order_mark_is_a_character_like_any_other() {
+    let marked = Publish { topic: "\u{FEFF}a", qos: QoS::AtMostOnce, pid: None, ..hello() };
+    is(V311, marked, b"\x30\x08\0\x04\xEF\xBB\xBFahi");
+    is(V5, marked, b"\x30\x09\0\x04\xEF\xBB\xBFa\0hi");
+    let named = Publish { props: props(&[Property::ContentType("\u{FEFF}")]), ..marked };
+    is(V5, named, b"\x30\x0F\0\x04\xEF\xBB\xBFa\x06\x03\0\x03\xEF\xBB\xBFhi");
+}
+
+// [MQTT-1.5.4-2] [MQTT-3.1.3-4] [MQTT-3.1.3-11] [MQTT-3.1.3-12]
+#[test]
+fn connect_does_not_go_out_with_texts_that_are_none() {
+    let will = Will {
+        topic: "w\0",
+        payload: b"",
+        qos: QoS::AtMostOnce,
+        retain: false,
+        props: Properties::EMPTY,
+    };
+    for (connect, fault) in [
+        (Connect { client_id: "a\0b", ..Default::default() }, WireError::BadString),
+        (Connect { username: Some("\0"), ..Default::default() }, WireError::BadString),
+        (Connect { will: Some(will), ..Default::default() }, WireError::BadTopicName),
+    ] {
+        unencodable(V311, connect, fault);
+        unencodable(V5, connect, fault);
+    }
+    // And who receives one takes it for malformed.
+    for wire in [
+        &b"\x10\x0D\0\x04MQTT\x04\x02\0\x3C\0\x01\0"[..],
+        b"\x10\x0D\0\x04MQTT\x04\x02\0\x3C\0\x01\xFF",
+        b"\x10\x0F\0\x04MQTT\x04\x82\0\x3C\0\0\0\x01\0",
+    ] {
+        assert_eq!(Packet::decode_connect(wire), Err(WireError::BadString), "{wire:02x?}");
+    }
 }

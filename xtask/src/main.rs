@@ -1,5 +1,7 @@
-//! Repository chores: `cargo run -p xtask -- tidy`, `cargo run -p xtask -- size`.
+//! Repository chores: `cargo run -p xtask -- tidy`, `cargo run -p xtask -- size`,
+//! `cargo run -p xtask -- conformance`.
 
+mod conformance;
 mod size;
 mod tidy;
 
@@ -11,8 +13,9 @@ fn main() -> ExitCode {
     match arguments.split_first() {
         Some((verb, [])) if verb == "tidy" => run_tidy(),
         Some((verb, rest)) if verb == "size" => run_size(rest),
+        Some((verb, [])) if verb == "conformance" => run_conformance(false),
         _ => {
-            eprintln!("usage: cargo run -p xtask -- tidy | size [--record]");
+            eprintln!("usage: cargo run -p xtask -- tidy | size [--record] | conformance");
             ExitCode::from(2)
         }
     }
@@ -34,7 +37,22 @@ fn run_size(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Prints every offender as `file:line: what is wrong`; fails when there is one.
+/// Writes `docs/conformance.md`, or fails if it is not what it should be.
+fn run_conformance(check: bool) -> ExitCode {
+    match conformance::run(root(), check) {
+        Ok(summary) => {
+            println!("conformance: {summary}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("conformance: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints every offender as `file:line: what is wrong`; fails when there is one,
+/// or if `docs/conformance.md` is out of date.
 fn run_tidy() -> ExitCode {
     match tidy::check_tree(root()) {
         Ok(report) => {
@@ -42,7 +60,7 @@ fn run_tidy() -> ExitCode {
                 println!("{offence}");
             }
             println!("tidy: {} files, {} offences", report.files, report.offences.len());
-            if report.offences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if report.offences.is_empty() { run_conformance(true) } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("tidy: {error}");

@@ -207,7 +207,7 @@ impl Stage {
 fn garbage(seed: u64) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let start: &[u8] = match rng.u8(..4) {
-        // a packet type that does not exist [MQTT-2.1.2-1]
+        // a packet type that does not exist
         0 => &[0x0f, 0x04],
         // a Remaining Length of more than four bytes [MQTT-1.5.5-1]
         1 => &[0x30, 0xff, 0xff, 0xff, 0xff, 0x7f],

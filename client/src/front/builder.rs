@@ -300,6 +300,7 @@ impl Builder {
     pub fn build_over<L: Link>(mut self, link: L) -> Result<(Client, Driver<L>), BuildError> {
         // Nobody could come back to the session of an identifier that was made up.
         self.config.ephemeral = self.ephemeral.unwrap_or(self.options.client_id.is_empty());
+        // [MQTT-3.1.3-7] of 3.1.1: who keeps a session needs one.
         if self.options.client_id.is_empty() && self.options.client_id_needed(&self.config) {
             self.options.client_id = format!("everlink-{:016x}", self.config.seed ^ random());
         }

@@ -207,7 +207,7 @@ impl Client {
     pub fn close_expiring(&self, session_expiry: Duration) {
         let list = [Property::SessionExpiryInterval(seconds(session_expiry))];
         self.shared.change(|engine, front, now| {
-            // [MQTT-3.14.2-2] zero in CONNECT, anything else in DISCONNECT is an error.
+            // Zero in CONNECT, anything else in DISCONNECT is an error (3.14.2.2.2).
             let ends = engine.limits().session_expiry == 0;
             let props = if ends { Properties::EMPTY } else { Properties::from_list(&list) };
             if !front.is_closed() {

@@ -122,6 +122,7 @@ impl Inbox for Front {
     }
 
     fn connected(&mut self, ack: &ConnAck<'_>) -> bool {
+        // [MQTT-3.1.3-2] The session is found again under it.
         if let Some(id) = ack.props.assigned_client_id() {
             id.clone_into(&mut self.options.client_id);
         }
@@ -164,6 +165,7 @@ impl Inbox for Front {
 
     fn authenticate(&mut self, out: &mut [u8]) -> Option<usize> {
         let authenticator = self.authenticator.as_ref()?;
+        // [MQTT-4.12.0-5], [MQTT-4.12.1-1]
         let list = [
             Property::AuthenticationMethod(authenticator.method()),
             Property::AuthenticationData(&self.auth_reply),

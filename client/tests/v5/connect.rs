@@ -59,6 +59,7 @@ async fn connect_says_what_was_asked_for() {
     );
 }
 
+// [MQTT-3.1.3-2]
 #[tokio::test(start_paused = true)]
 async fn what_the_broker_assigns_is_kept() {
     let mut lab = Lab::new(|b| b.client_id("").keep_alive(60));
@@ -176,7 +177,7 @@ async fn the_session_ends_when_it_was_asked_to() {
         (100, None, None),
         (100, Some(0), Some(0)),
         (100, Some(900), Some(900)),
-        // [MQTT-3.14.2-2] what was to end with the connection cannot be prolonged.
+        // What was to end with the connection cannot be prolonged.
         (0, Some(900), None),
     ] {
         let session = Duration::from_secs(session);

@@ -1,4 +1,4 @@
-//! TCP on a tokio runtime.
+//! TCP on a tokio runtime: bytes in order and without loss `[MQTT-4.2.0-1]`.
 //!
 //! Names are resolved at every attempt, without blocking and with at most one look-up under way;
 //! when no answer comes, the addresses of the last answer serve. Addresses are raced (RFC 8305), the

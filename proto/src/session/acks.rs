@@ -19,6 +19,7 @@ impl<S: Store> Session<'_, S> {
         ack: &Ack<'_>,
         inbox: &mut impl Inbox,
     ) {
+        // [MQTT-4.3.2-3] Until then it stays where it is sent again from.
         match self.awaiting(pid, QoS::AtLeastOnce, Stage::Sent) {
             Some(key) => self.acknowledged(now, key, ack, inbox),
             None => self.stray(pid),
@@ -32,6 +33,7 @@ impl<S: Store> Session<'_, S> {
         ack: &Ack<'_>,
         inbox: &mut impl Inbox,
     ) {
+        // [MQTT-4.3.3-3] Until then it stays where it is sent again from.
         if let Some(key) = self.awaiting(pid, QoS::ExactlyOnce, Stage::Sent) {
             if ack.reason.is_error() {
                 // [MQTT-4.3.3-4] no PUBREL follows; the exchange is over.
@@ -57,7 +59,8 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// [MQTT-4.3.3-5] the message is the broker's now; PUBREL follows, in the order of the PUBRECs.
+    /// [MQTT-4.3.3-4], [MQTT-4.3.3-5], [MQTT-4.3.3-6] The message is the
+    /// broker's now; PUBREL follows, in the order of the PUBRECs.
     fn release(&mut self, now: Instant, key: Key, pid: u16) {
         self.sending.leaving(&self.store, key, now);
         let connection = self.connection;
@@ -110,6 +113,7 @@ impl<S: Store> Session<'_, S> {
             return;
         }
         self.measure(now, key, inbox);
+        // [MQTT-4.4.0-2] A refusal ends it, too.
         let outcome = if ack.reason.is_error() {
             Outcome::Rejected(ack.reason, ack.props)
         } else {

@@ -25,6 +25,7 @@ impl<'m> InboundAliases<'m> {
         self.texts.clear();
     }
 
+    /// [MQTT-3.3.2-10] All up to the maximum announced.
     /// Remembers `topic` under `alias`; `false` if the alias is out of range or memory is out.
     pub(super) fn set(&mut self, alias: u16, topic: &str) -> bool {
         let at = usize::from(alias).checked_sub(1).filter(|_| ALIASES);
@@ -91,6 +92,7 @@ impl<'m> OutboundAliases<'m> {
         self.maximum = maximum;
     }
 
+    /// [MQTT-3.2.2-17], [MQTT-3.2.2-18], [MQTT-3.3.2-9] Never more than the broker allows.
     /// What to write for `topic`. A new alias must then be [learnt](Self::learn).
     pub(super) fn find(&self, topic: &str) -> Alias {
         // The property costs three bytes.

@@ -54,7 +54,7 @@ impl<'m> Flights<'m> {
         }
     }
 
-    /// Takes the next free identifier for `flight`.
+    /// Takes the next free identifier for `flight` [MQTT-2.2.1-3], [MQTT-4.3.2-1], [MQTT-4.3.3-1].
     pub(super) fn allocate(&mut self, flight: Flight) -> Option<u16> {
         self.find(flight, false).or_else(|| {
             if self.grow() { self.find(flight, false) } else { self.find(flight, true) }
@@ -254,6 +254,7 @@ mod tests {
     }
 
     proptest! {
+        // [MQTT-2.2.1-3] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
         #[test]
         fn an_identifier_has_one_user(limit in 1..40usize, start: u16, ops in ops()) {
             agrees(Flights::new(Table::fixed(&mut vec![Slot::default(); limit]), 1), limit, start, &ops);

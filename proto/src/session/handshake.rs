@@ -159,6 +159,7 @@ impl<S: Store> Session<'_, S> {
     pub(super) fn on_connack(&mut self, now: Instant, ack: &ConnAck<'_>, inbox: &mut impl Inbox) {
         if ack.reason.is_error() {
             self.unanswered = false;
+            // [MQTT-4.13.2-1]
             inbox.refused(ack.reason, ack.props);
             self.follow_redirect(ack.reason, ack.props.server_reference(), inbox);
             self.break_off(
@@ -173,7 +174,7 @@ impl<S: Store> Session<'_, S> {
         if self.dance_on(now, ack.session_present) {
             return;
         }
-        // [MQTT-3.2.2-2] we asked for no session, so there must be none.
+        // [MQTT-3.2.2-2], [MQTT-3.2.2-4] We asked for no session, so there must be none.
         if ack.session_present && self.clean_start {
             return self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
@@ -199,6 +200,7 @@ impl<S: Store> Session<'_, S> {
 
     fn come_up(&mut self, now: Instant, ack: &ConnAck<'_>, resumed: bool) {
         self.limits = Limits::of(ack, &self.cfg);
+        // [MQTT-3.1.2-21], [MQTT-3.2.2-21]
         self.live.keep_alive(&self.cfg, self.limits.keep_alive);
         self.connection = self.connection.wrapping_add(1);
         self.outbound_aliases.reset(self.limits.topic_alias_maximum);
@@ -210,6 +212,7 @@ impl<S: Store> Session<'_, S> {
         self.resumed = resumed;
         self.dance = Dance::None;
         self.enter(now, Phase::Up);
+        // [MQTT-4.1.0-1] Only here is Session State discarded, before anything is sent.
         if resumed {
             self.resume(now);
         } else {
@@ -228,9 +231,10 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// The broker knows nothing of us: what was under way starts anew, and it must be told the
-    /// subscriptions again. Even what it had answered with PUBREC: it may have been going to pass
-    /// that on at PUBREL only, and a message that comes twice is better than one that never comes.
+    /// [MQTT-3.2.2-5], [MQTT-3.1.2-4] The broker knows nothing of us: what was under way starts
+    /// anew, and it must be told the subscriptions again. Even what it had answered with PUBREC: it
+    /// may have been going to pass that on at PUBREL only, and a message that comes twice is better
+    /// than one that never comes.
     fn session_lost(&mut self) {
         // Last first, so that each becomes the new head and the order stays.
         for stage in [Stage::Sent, Stage::Released] {
@@ -263,6 +267,7 @@ impl<S: Store> Session<'_, S> {
         if self.cfg.version() == Version::V311 || matches!(self.phase, Phase::Handshake) {
             return self.violation(now, ReasonCode::PROTOCOL_ERROR);
         }
+        // [MQTT-4.13.2-1]
         inbox.refused(packet.reason, packet.props);
         self.follow_redirect(packet.reason, packet.props.server_reference(), inbox);
         self.break_off(now, Fault::new(Step::Up, Cause::DisconnectedByBroker(packet.reason)), None);
@@ -275,6 +280,7 @@ impl<S: Store> Session<'_, S> {
         let asked = first || self.auth_awaited.take().is_some();
         let accepted = match auth.reason {
             _ if !AUTHENTICATION || self.cfg.version() == Version::V311 || !asked => false,
+            // [MQTT-4.12.0-3]
             ReasonCode::CONTINUE_AUTHENTICATION => {
                 self.auth = Some(ReasonCode::CONTINUE_AUTHENTICATION);
                 inbox.challenge(auth)
@@ -286,6 +292,7 @@ impl<S: Store> Session<'_, S> {
             // Each round has its own time.
             self.since = now;
         }
+        // [MQTT-4.12.1-2]
         if !accepted {
             self.auth = None;
             let reason = match self.cfg.version() {
@@ -304,6 +311,7 @@ impl<S: Store> Session<'_, S> {
         inbox: &mut impl Inbox,
     ) -> usize {
         let Some(reason) = self.auth.filter(|_| AUTHENTICATION) else { return 0 };
+        // [MQTT-4.12.0-7] Without a method the inbox has nothing to say, which ends the connection.
         // The second half is scratch space for the inbox, so wait until there is some.
         if tx.len() < self.cfg.transmit_buffer / 2 {
             return 0;
@@ -313,7 +321,13 @@ impl<S: Store> Session<'_, S> {
         let raw = inbox.authenticate(scratch).and_then(|n| scratch.get(..n));
         let props = raw.and_then(|raw| crate::wire::Properties::from_raw(raw).ok());
         let packet = props.map(|props| Auth { reason, props });
-        let written = packet.and_then(|p| p.encode(self.cfg.version(), tx).ok());
+        // [MQTT-3.2.2-15], [MQTT-3.15.2-2], [MQTT-3.15.2-3] Before CONNACK no limit is known.
+        let limit = match self.phase {
+            Phase::Up => self.limits.maximum_packet_size as usize,
+            _ => usize::MAX,
+        };
+        let written =
+            packet.and_then(|p| p.encode(self.cfg.version(), tx).ok()).filter(|n| *n <= limit);
         if written.is_none() {
             // The application has no answer, so the exchange cannot go on.
             self.violation(now, ReasonCode::NOT_AUTHORIZED);

@@ -207,7 +207,8 @@ impl<S: Store> Session<'_, S> {
         Ok(())
     }
 
-    /// [MQTT-4.6.0-2] [MQTT-4.6.0-3] acknowledgements go out in the order the messages came, so
+    /// [MQTT-3.3.4-1], [MQTT-4.3.2-4], [MQTT-4.3.3-8] What is taken is acknowledged, and
+    /// [MQTT-4.6.0-2], [MQTT-4.6.0-3] in the order the messages came, so
     /// only a prefix of each QoS can be released. Returns whether anything is now owed.
     pub(super) fn release_acknowledged(&mut self, now: Instant) -> bool {
         let mut released = false;
@@ -217,6 +218,7 @@ impl<S: Store> Session<'_, S> {
             if entry.qos2 {
                 self.kept.changed();
             }
+            // [MQTT-2.2.1-5]
             let kind = if entry.qos2 { AckKind::PubRec } else { AckKind::PubAck };
             let reason = match entry.state {
                 State::Refused => ReasonCode::PACKET_TOO_LARGE,
@@ -231,6 +233,7 @@ impl<S: Store> Session<'_, S> {
         released
     }
 
+    /// [MQTT-4.3.3-11], [MQTT-4.3.3-12] PUBCOMP, and the identifier is free.
     pub(super) fn on_pubrel(&mut self, now: Instant, pid: u16) {
         match self.received.find(pid, true) {
             Some(at) => {
@@ -243,8 +246,8 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// A packet larger than the receive buffer. A PUBLISH is acknowledged, else the broker would
-    /// send it again for ever; the application is told.
+    /// A packet larger than the receive buffer. A PUBLISH is acknowledged [MQTT-4.5.0-2], else the
+    /// broker would send it again for ever; the application is told.
     pub(super) fn on_skipped(
         &mut self,
         now: Instant,

@@ -207,8 +207,8 @@ impl<'m, S: Store> Session<'m, S> {
         self.live.round_trip()
     }
 
-    /// MQTT 5: starts re-authentication with the method of the connection; the inbox is
-    /// asked for the data. Refused when not connected or with 3.1.1.
+    /// MQTT 5: starts re-authentication with the method of the connection `[MQTT-4.12.1-1]`; the
+    /// inbox is asked for the data. Refused when not connected or with 3.1.1.
     pub fn reauthenticate(&mut self) -> Result<(), Refused> {
         if !AUTHENTICATION || self.cfg.version() != Version::V5 || !matches!(self.phase, Phase::Up)
         {

@@ -207,7 +207,8 @@ impl<S: Store> Session<'_, S> {
         self.next_sweep = Instant::ZERO;
     }
 
-    /// Ends expired messages: those at the head at once, others at the latest a sweep interval later.
+    /// [MQTT-4.3.3-7] Only what is queued expires. Ends expired messages: those at the head at once,
+    /// others at the latest a sweep interval later.
     pub(super) fn sweep_expired(&mut self, now: Instant, inbox: &mut impl Inbox) {
         if self.expiring == 0 {
             return;

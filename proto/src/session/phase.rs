@@ -54,7 +54,7 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// The peer broke the protocol: tell it, if it understands, and leave.
+    /// The peer broke the protocol: tell it, if it understands, and leave ([MQTT-4.8.0-1] of 3.1.1).
     pub(super) fn violation(&mut self, now: Instant, reason: ReasonCode) {
         let up = matches!(self.phase, Phase::Up) && self.cfg.version() == Version::V5;
         let step = if matches!(self.phase, Phase::Up) { Step::Up } else { Step::Handshake };
@@ -117,7 +117,8 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
-    /// Forgets all that belongs to the connection alone.
+    /// Forgets all that belongs to the connection alone. [MQTT-3.1.2-23] The store, the identifiers in
+    /// use and the exchanges of QoS 2 stay.
     fn connection_ended(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Up) && now >= self.since.plus(LATE_CONNECT) {
             self.doubt = false;
@@ -212,7 +213,9 @@ impl<S: Store> Session<'_, S> {
                 self.enter(now, Phase::Opening(Step::Link));
                 return Output::Open { endpoint: self.recovery.endpoint };
             }
+            // [MQTT-3.1.0-1] Nothing else is written in this phase.
             Phase::Opened => return Output::Connect,
+            // [MQTT-3.14.4-2] DISCONNECT is out, so the connection ends.
             Phase::Leaving { said: true, .. } if self.live.is_drained() => {
                 self.connection_ended(now);
                 self.finish_leaving(now);
@@ -278,6 +281,7 @@ impl<S: Store> Session<'_, S> {
         if matches!(self.phase, Phase::Up) && self.overdue_at(due).is_some_and(|at| now >= at) {
             self.acknowledgement_overdue(now);
         }
+        // [MQTT-4.8.0-2] of 3.1.1: what there was no room for comes again on another connection.
         // Once the last PUBCOMP is written, the rest is for the next connection.
         let answered = self.owed.is_empty() && self.live.is_drained();
         if answered && self.received.is_to_catch_up() {

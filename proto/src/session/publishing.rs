@@ -40,6 +40,7 @@ impl<S: Store> Session<'_, S> {
                 // Blocks the queue as well: order.
                 return Put::Blocked;
             }
+            // [MQTT-3.3.1-1], [MQTT-3.3.1-3]
             let again = meta.repeats != NOT_TAKEN;
             let put = self.put_publish(now, key, PacketId::new(meta.pid), again, tx, inbox);
             if matches!(put, Put::Written(_)) {
@@ -90,6 +91,7 @@ impl<S: Store> Session<'_, S> {
                 self.give_identifiers(inbox);
                 return Put::Blocked;
             }
+            // [MQTT-4.3.2-2], [MQTT-4.3.3-2] A new identifier, and no DUP below.
             let Some(pid) = self.flights.allocate(Flight::Message(key)) else {
                 return Put::Nothing;
             };
@@ -102,6 +104,7 @@ impl<S: Store> Session<'_, S> {
         Put::Nothing
     }
 
+    /// [MQTT-3.3.4-7], [MQTT-4.9.0-1], [MQTT-4.9.0-2] Messages that may be under way.
     pub(super) fn quota(&self, qos: QoS) -> u16 {
         let mut window = self.cfg.window.min(self.limits.receive_maximum);
         if self.sending.narrowed > 0 {
@@ -119,7 +122,7 @@ impl<S: Store> Session<'_, S> {
         bytes >= self.cfg.queue.bytes
     }
 
-    /// Why the broker's limits rule a message out, if they do.
+    /// [MQTT-3.2.2-11], [MQTT-3.2.2-14] Why the broker's limits rule a message out, if they do.
     fn ruled_out(&self, key: Key, qos: QoS, retain: bool) -> Option<ReasonCode> {
         if qos > self.limits.maximum_qos {
             return Some(ReasonCode::QOS_NOT_SUPPORTED);

@@ -303,6 +303,7 @@ impl<'m> Received<'m> {
             } else {
                 self.entries.remove(at);
             }
+            // [MQTT-4.3.2-5], [MQTT-4.3.3-9] PUBACK, or a PUBREC that refuses: the identifier is free.
             return Some(entry);
         }
         None

@@ -116,6 +116,7 @@ impl<S: Store> Session<'_, S> {
         let mut n = 0;
         while let Some(room) = tx.get_mut(n..).filter(|r| !r.is_empty()) {
             let put = match self.phase {
+                // [MQTT-3.1.2-30]
                 Phase::Handshake => Put::Written(self.write_auth(now, room, inbox)),
                 Phase::Up => self.put_next(now, room, inbox),
                 Phase::Leaving { .. } => self.put_last(now, room, inbox),
@@ -139,6 +140,7 @@ impl<S: Store> Session<'_, S> {
         if self.sending.partial.is_some() {
             return self.put_rest(now, tx, inbox);
         }
+        // [MQTT-3.3.4-8], [MQTT-4.9.0-3] Nothing here waits for the window but what comes last.
         for put in [Self::put_owed, Self::put_ping] {
             match put(self, now, tx) {
                 Put::Nothing => {}
@@ -167,7 +169,7 @@ impl<S: Store> Session<'_, S> {
         if self.sending.partial.is_some() {
             return self.put_rest(now, tx, inbox);
         }
-        // [MQTT-3.14.4-2] nothing follows DISCONNECT.
+        // [MQTT-3.14.4-1] nothing follows DISCONNECT.
         let Phase::Leaving { reason, expiry, said: false } = self.phase else {
             return Put::Nothing;
         };

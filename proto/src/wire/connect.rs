@@ -75,6 +75,9 @@ impl<'a> Connect<'a> {
         Ok((version, Self { client_id, clean_start, keep_alive, username, password, will, props }))
     }
 
+    /// [MQTT-3.1.2-9], [MQTT-3.1.2-16], [MQTT-3.1.2-17], [MQTT-3.1.2-18], [MQTT-3.1.2-19] Each flag says
+    /// that a field is there, and comes from the field. [MQTT-3.1.2-11], [MQTT-3.1.2-12],
+    /// [MQTT-3.1.2-13] Will QoS and Will Retain come from the will, if there is one.
     fn flags(&self) -> u8 {
         let will = self.will.map_or(0, |will| {
             WILL | (will.qos as u8) << 3 | if will.retain { WILL_RETAIN } else { 0 }
@@ -98,6 +101,7 @@ impl<'a> Will<'a> {
     }
 
     fn check(&self, version: Version) -> Result<(), EncodeError> {
+        // [MQTT-3.1.3-11]
         TopicName::new(self.topic).map_err(|fault| match fault {
             TopicError::TooLong => EncodeError::TooLong,
             _ => WireError::BadTopicName.into(),
@@ -135,6 +139,7 @@ impl Body for Connect<'_> {
 
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         check_password(version, self.flags())?;
+        // [MQTT-3.1.3-4], [MQTT-3.1.3-12] The rest of what makes a UTF-8 Encoded String is in the type.
         let nul = |text: &str| contains(text.as_bytes(), [0]);
         if nul(self.client_id) || self.username.is_some_and(nul) {
             return Err(WireError::BadString.into());
@@ -144,11 +149,13 @@ impl Body for Connect<'_> {
     }
 
     fn write(&self, version: Version, w: &mut Writer<'_>) {
+        // [MQTT-3.1.2-1]
         w.binary(PROTOCOL);
         w.u8(version.level());
         w.u8(self.flags());
         w.u16(self.keep_alive);
         version.write_properties(&self.props, w);
+        // [MQTT-3.1.3-1], [MQTT-3.1.3-3] In this order, the Client Identifier first.
         w.binary(self.client_id.as_bytes());
         if let Some(will) = &self.will {
             will.write(version, w);

@@ -185,6 +185,7 @@ fn read_filter<'a>(r: &mut Reader<'a>) -> Result<TopicFilter<'a>, WireError> {
     TopicFilter::new(r.string()?).map_err(|_| WireError::BadTopicFilter)
 }
 
+/// [MQTT-3.8.3-1], [MQTT-3.10.3-1]
 fn check_filter(filter: &str) -> Result<TopicFilter<'_>, EncodeError> {
     TopicFilter::new(filter).map_err(|fault| match fault {
         TopicError::TooLong => EncodeError::TooLong,

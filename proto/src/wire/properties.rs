@@ -150,6 +150,7 @@ impl<'a> Properties<'a> {
     #[inline]
     pub(super) fn write(&self, w: &mut Writer<'_>) {
         if self.is_empty() {
+            // [MQTT-2.2.2-1]
             return w.u8(0);
         }
         w.varint(self.encoded_len() as u32);

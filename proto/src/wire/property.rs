@@ -265,6 +265,7 @@ pub(super) fn item<'a>(r: &mut Reader<'a>, checked: bool) -> Result<(u8, Value<'
         Kind::Two | Kind::TwoNotZero | Kind::Alias => Value::Two(r.u16()?),
         Kind::Four | Kind::FourNotZero => Value::Four(r.u32()?),
         Kind::VarNotZero => Value::Var(r.varint()?),
+        // [MQTT-3.3.2-13], [MQTT-3.3.2-19], [MQTT-1.5.7-1]: text is text in properties, too.
         Kind::Text | Kind::Topic if checked => Value::Text(r.string()?),
         Kind::Pair if checked => Value::Pair(r.string()?, r.string()?),
         Kind::Pair => {

@@ -96,6 +96,7 @@ impl<'a> Publish<'a> {
 
     #[inline]
     fn write_variable_header(&self, version: Version, w: &mut Writer<'_>) {
+        // [MQTT-3.3.2-1] The Topic Name comes first.
         w.binary(self.topic.as_bytes());
         if let Some(pid) = self.pid {
             w.packet_id(pid);
@@ -116,8 +117,9 @@ impl Body for Publish<'_> {
     #[inline]
     fn check(&self, version: Version) -> Result<(), EncodeError> {
         if self.pid.is_some() != (self.qos > QoS::AtMostOnce) {
-            return Err(WireError::BadPacketId.into()); // [MQTT-2.2.1-2], [MQTT-2.2.1-4]
+            return Err(WireError::BadPacketId.into()); // [MQTT-2.2.1-2]
         }
+        // [MQTT-3.3.1-2], [MQTT-4.3.1-1]
         if self.dup && self.qos == QoS::AtMostOnce {
             return Err(WireError::DupAtQoS0.into());
         }

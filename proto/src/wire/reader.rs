@@ -113,6 +113,7 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// [MQTT-1.5.4-3] Nothing is stripped: U+FEFF is a character like any other.
 fn utf8(bytes: &[u8]) -> Result<&str, WireError> {
     core::str::from_utf8(bytes).map_err(|_| WireError::BadString)
 }

@@ -83,7 +83,8 @@ impl ReasonCode {
         self.0 >= 0x80
     }
 
-    /// Itself, if a packet of this kind may have it. Unknown failures pass: what they say is clear
+    /// Itself, if a packet of this kind may have it [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1],
+    /// [MQTT-3.7.2-1], [MQTT-3.14.2-1], [MQTT-3.15.2-1]. Unknown failures pass: what they say is clear
     /// enough, and a later version may name them.
     pub(super) fn check(self, context: PropertyContext) -> Result<Self, WireError> {
         use PropertyContext::*;

@@ -99,7 +99,8 @@ pub enum PacketType {
 }
 
 impl PacketType {
-    /// The type told by a packet's first byte, with the flags checked [MQTT-2.1.3-1].
+    /// The type told by a packet's first byte, with the flags checked [MQTT-2.1.3-1],
+    /// [MQTT-3.6.1-1], [MQTT-3.14.1-1], [MQTT-3.15.1-1].
     ///
     /// # Errors
     /// [`WireError::BadPacketType`] for type 0, [`WireError::BadFlags`] for reserved flags.
@@ -128,7 +129,8 @@ impl PacketType {
         if first == kind.first_byte() { Ok(kind) } else { Err(WireError::BadFlags) }
     }
 
-    /// The first byte of a packet of this type; of PUBLISH, with no flag set.
+    /// The first byte of a packet of this type; of PUBLISH, with no flag set. Those of the others are
+    /// fixed [MQTT-2.1.3-1], [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1].
     #[inline]
     pub const fn first_byte(self) -> u8 {
         use PacketType::*;

@@ -45,7 +45,7 @@ impl Version {
         }
     }
 
-    /// [MQTT-3.1.2-22] of 3.1.1; MQTT 5 lifted it.
+    /// [MQTT-3.1.2-22] of 3.1.1: no password without a user name; MQTT 5 lifted it.
     pub(super) fn password_needs_user_name(self) -> bool {
         !self.is_v5()
     }
@@ -100,8 +100,8 @@ impl Version {
         }
         if !self.is_v5() {
             // Brokers exist (mqtt5 0.49 for one) that answer a PUBREL they do not know in the way of
-            // MQTT 5, also on a 3.1.1 connection. To close it would be right [MQTT-4.8.0-1] and help
-            // nobody: the exchange is resumed, and the same answer comes, for ever.
+            // MQTT 5, also on a 3.1.1 connection. To close it would be right ([MQTT-4.8.0-1] of 3.1.1)
+            // and help nobody: the exchange is resumed, and the same answer comes, for ever.
             return match context {
                 PropertyContext::Disconnect => Err(WireError::TrailingBytes),
                 _ => Ok((ReasonCode::SUCCESS, Properties::EMPTY)),
@@ -199,7 +199,7 @@ impl Version {
         self.is_v5()
     }
 
-    /// The bits of Subscription Options that are not reserved [MQTT-3-8.3-4], [MQTT-3.8.3-5].
+    /// The bits of Subscription Options that are not reserved [MQTT-3.8.3-5].
     pub(super) fn subscribe_options_mask(self) -> u8 {
         if self.is_v5() { 0x3F } else { 0x03 }
     }

@@ -30,6 +30,7 @@ fn expect(s: &mut Script<Engine>, topic: &str, alias: Option<u16>) {
     s.expect(Publish { topic, props, ..publish(Q0, 0, "x") });
 }
 
+// [MQTT-3.2.2-17] [MQTT-3.3.2-9]
 #[test]
 fn the_first_use_sets_it_the_next_leaves_the_name_out() {
     let mut s = allowed(2);
@@ -50,6 +51,7 @@ fn the_first_use_sets_it_the_next_leaves_the_name_out() {
     }
 }
 
+// [MQTT-3.2.2-18]
 #[test]
 fn none_where_the_broker_allows_none() {
     let mut s = allowed(0);
@@ -78,6 +80,7 @@ fn aliased(topic: &str, list: &[Property<'_>]) -> Vec<u8> {
     bytes(Version::V5, Publish { topic, props, ..publish(Q0, 0, "x") })
 }
 
+// [MQTT-3.3.2-10]
 #[test]
 fn the_brokers_are_resolved() {
     let mut s = connected(Config { topic_alias_maximum: 2, ..config(Version::V5) });
@@ -103,6 +106,7 @@ fn one_that_was_never_set_or_is_out_of_range_ends_the_connection() {
     }
 }
 
+// [MQTT-3.3.2-7]
 #[test]
 fn they_are_forgotten_with_the_connection() {
     let mut s = script(Config { topic_alias_maximum: 2, ..config(Version::V5) });

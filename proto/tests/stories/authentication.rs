@@ -26,6 +26,7 @@ fn challenged(answers: &[&[u8]]) -> Pair<Engine> {
     pair
 }
 
+// [MQTT-4.12.0-3] [MQTT-4.12.0-5]
 #[test]
 fn several_rounds_lead_to_connack() {
     let mut pair = challenged(&[b"one", b"two"]);
@@ -62,6 +63,7 @@ fn an_answer_that_is_too_large_ends_the_attempt() {
     assert_eq!(faults(&pair).first().map(|f| f.step), Some(Step::Handshake));
 }
 
+// [MQTT-4.12.0-5] [MQTT-4.12.1-1]
 #[test]
 fn again_on_a_live_connection() {
     let mut pair = challenged(&[b"one", b"two", b"", b"one", b"two"]);
@@ -86,6 +88,7 @@ fn only_where_it_makes_sense() {
     assert!(old.engine.reauthenticate().is_err(), "3.1.1 has none");
 }
 
+// [MQTT-4.12.0-7]
 #[test]
 fn a_challenge_nobody_expects_ends_the_connection() {
     let mut s = connected(Config { ..config(Version::V5) });
@@ -121,6 +124,7 @@ fn willing(answers: usize) -> everlink_sim::script::Script<Engine> {
     s
 }
 
+// [MQTT-4.12.1-2]
 #[test]
 fn a_reauthentication_nobody_answers_ends_the_connection() {
     let mut s = willing(1);
@@ -153,4 +157,41 @@ fn each_round_of_the_first_authentication_has_its_own_time() {
         s.expect_kind(PacketType::Auth);
     }
     assert_eq!(s.expect_end(secs(60)), secs(10));
+}
+
+// [MQTT-3.1.2-30]
+#[test]
+fn nothing_else_goes_out_before_connack() {
+    let mut s = willing(1);
+    s.publish("t", b"x", Q1);
+    s.subscribe("t", Q1);
+    s.connect();
+    s.engine.ping();
+    s.touch();
+    s.silence(secs(1));
+    s.reply(auth(ReasonCode::CONTINUE_AUTHENTICATION));
+    s.expect_kind(PacketType::Auth);
+    s.silence(secs(1));
+    s.reply(connack(false, &[]));
+    s.expect_kind(PacketType::PingReq);
+    s.expect_kind(PacketType::Subscribe);
+    s.expect_kind(PacketType::Publish);
+}
+
+/// Before CONNACK it does not say what it takes.
+// [MQTT-3.2.2-15] [MQTT-3.15.2-2] [MQTT-3.15.2-3]
+#[test]
+fn an_answer_larger_than_the_broker_takes_is_not_sent() {
+    const LEN: u32 = 2 + 1 + 1 + 8 + 6;
+    for (limit, sent) in [(LEN, true), (LEN - 1, false)] {
+        let mut s = willing(2);
+        s.connect();
+        s.reply(auth(ReasonCode::CONTINUE_AUTHENTICATION));
+        assert_eq!(s.expect_kind(PacketType::Auth).len(), LEN as usize);
+        s.reply(connack(false, &[Property::MaximumPacketSize(limit)]));
+        s.engine.reauthenticate().expect("connected");
+        s.touch();
+        let kind = if sent { PacketType::Auth } else { PacketType::Disconnect };
+        s.expect_kind(kind);
+    }
 }

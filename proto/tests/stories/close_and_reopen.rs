@@ -11,6 +11,7 @@ fn is_closed(pair: &everlink_sim::host::Host<Engine>) -> bool {
     pair.events.last().is_some_and(|(_, e)| *e == Event::Closed)
 }
 
+// [MQTT-3.14.4-1] [MQTT-3.14.4-2]
 #[test]
 fn what_is_in_hand_is_said_first() {
     for version in VERSIONS {
@@ -22,8 +23,9 @@ fn what_is_in_hand_is_said_first() {
         s.close();
         s.expect(puback(9));
         s.expect(Disconnect::default());
-        s.run_for(secs(1));
+        s.silence(secs(1));
         assert!(is_closed(&s));
+        assert!(!s.servers[0].is_connected());
         assert_eq!(s.engine.status().step, Step::Idle);
     }
 }

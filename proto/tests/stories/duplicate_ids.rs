@@ -2,6 +2,7 @@
 
 use crate::support::*;
 
+// [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12]
 #[test]
 fn at_qos_2_it_is_the_same_message_until_it_is_released() {
     for version in VERSIONS {
@@ -19,6 +20,7 @@ fn at_qos_2_it_is_the_same_message_until_it_is_released() {
     }
 }
 
+// [MQTT-3.3.4-1] [MQTT-4.3.2-4] [MQTT-4.3.2-5]
 #[test]
 fn at_qos_1_each_is_a_message() {
     for version in VERSIONS {

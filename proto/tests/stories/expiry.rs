@@ -92,6 +92,7 @@ fn mqtt_3_1_1_says_nothing() {
     s.expect(publish(Q1, 1, "x"));
 }
 
+// [MQTT-4.3.3-7]
 #[test]
 fn what_is_under_way_does_not_expire() {
     for version in VERSIONS {

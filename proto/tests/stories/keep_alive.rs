@@ -6,6 +6,7 @@ use everlink_proto::wire::{Packet, Property, Version};
 
 use crate::support::*;
 
+// [MQTT-3.1.2-20]
 #[test]
 fn a_quarter_of_the_keep_alive_after_the_last_byte() {
     for version in VERSIONS {
@@ -42,6 +43,7 @@ fn the_application_may_ask_for_more() {
     ping_after(&mut s, secs(15));
 }
 
+// [MQTT-3.1.2-21] [MQTT-3.2.2-21]
 #[test]
 fn the_server_may_shorten_it() {
     let mut s = script(config(Version::V5));

@@ -22,6 +22,7 @@ fn ends(pair: &mut Pair<Engine>, post: Post<'_>, fate: Fate) {
     assert_eq!(pair.fate(tag, secs(1)), fate);
 }
 
+// [MQTT-3.2.2-11]
 #[test]
 fn a_higher_qos_than_the_broker_has() {
     for maximum_qos in [Q0, Q1] {
@@ -35,6 +36,7 @@ fn a_higher_qos_than_the_broker_has() {
     }
 }
 
+// [MQTT-3.2.2-14]
 #[test]
 fn retained_messages_where_none_are_kept() {
     let mut pair = offering(BrokerConfig { retain_available: false, ..BrokerConfig::default() });
@@ -52,6 +54,7 @@ fn head(qos: QoS, expires: bool) -> usize {
     6 + if qos == Q0 { 0 } else { 2 } + if expires { 5 } else { 0 }
 }
 
+// [MQTT-3.2.2-15]
 #[test]
 fn a_packet_one_byte_too_large() {
     let limit = 100;

@@ -6,6 +6,7 @@ use everlink_proto::wire::Version;
 
 use crate::support::*;
 
+// [MQTT-4.3.2-3]
 #[test]
 fn mqtt_5_resumes_on_a_new_connection() {
     let mut s = connected(config(Version::V5));

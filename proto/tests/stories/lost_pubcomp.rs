@@ -5,6 +5,7 @@ use everlink_proto::wire::{PacketType, Version};
 
 use crate::support::*;
 
+// [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-6]
 #[test]
 fn mqtt_5_sends_only_pubrel_on_the_next_connection() {
     let mut s = connected(config(Version::V5));

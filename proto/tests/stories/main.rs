@@ -24,6 +24,7 @@ mod lost_puback;
 mod lost_pubcomp;
 mod lost_pubrec;
 mod lost_pubrel;
+mod malformed;
 mod manual_ack_order;
 mod opening_takes_too_long;
 mod oversized_packet;

@@ -22,6 +22,7 @@ fn acknowledge(s: &mut Script<Engine>, at: usize) -> Result<(), Refused> {
     s.acknowledge(now, receipt)
 }
 
+// [MQTT-4.6.0-2] [MQTT-4.6.0-3]
 #[test]
 fn those_before_are_waited_for() {
     for version in VERSIONS {

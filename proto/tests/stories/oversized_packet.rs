@@ -47,6 +47,7 @@ fn it_is_skipped_and_the_next_one_is_received() {
     }
 }
 
+// [MQTT-4.3.3-9] [MQTT-4.5.0-2]
 #[test]
 fn mqtt_5_refuses_it() {
     let reason = ReasonCode::PACKET_TOO_LARGE;

@@ -5,6 +5,7 @@ use everlink_proto::wire::{Packet, PacketType, Property, ReasonCode, Version};
 
 use crate::support::*;
 
+// [MQTT-3.3.4-7] [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-4.9.0-1] [MQTT-4.9.0-2]
 #[test]
 fn no_more_than_the_broker_takes() {
     let mut s = script(config(Version::V5));
@@ -55,6 +56,7 @@ fn a_refused_message_makes_room() {
     s.expect(publish(Q1, 3, "x"));
 }
 
+// [MQTT-4.3.1-1]
 #[test]
 fn qos_0_waits_behind_what_waits_for_the_window() {
     for version in VERSIONS {
@@ -136,5 +138,32 @@ fn no_more_than_twenty_at_qos_2_where_the_broker_cannot_say() {
             s.expect_kind(PacketType::Publish);
         }
         s.silence(millis(10));
+    }
+}
+
+// [MQTT-3.3.4-8] [MQTT-4.9.0-3]
+#[test]
+fn while_it_is_used_up_everything_else_goes_on() {
+    for version in VERSIONS {
+        let mut s = connected(Config { window: 1, ..config(version) });
+        for _ in 0..2 {
+            s.publish("t", b"x", Q2);
+        }
+        s.expect(publish(Q2, 1, "x"));
+        s.reply(pubrec(1));
+        s.expect(pubrel(1));
+        s.reply(publish(Q1, 7, "theirs"));
+        s.expect(puback(7));
+        s.reply(publish(Q2, 8, "theirs"));
+        s.expect(pubrec(8));
+        s.reply(pubrel(8));
+        s.expect(pubcomp(8));
+        s.subscribe("t", Q1);
+        s.expect_kind(PacketType::Subscribe);
+        s.engine.ping();
+        s.touch();
+        s.expect(Packet::PingReq);
+        s.reply(pubcomp(1));
+        s.expect_kind(PacketType::Publish);
     }
 }

@@ -14,6 +14,7 @@ const REASONS: [ReasonCode; 6] = [
     ReasonCode::PAYLOAD_FORMAT_INVALID,
 ];
 
+// [MQTT-4.3.3-4] [MQTT-4.4.0-2]
 #[test]
 fn with_its_reason_and_the_brokers_words() {
     for reason in REASONS {

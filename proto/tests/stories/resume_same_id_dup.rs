@@ -5,6 +5,7 @@ use everlink_proto::wire::{Property, Version};
 
 use crate::support::*;
 
+// [MQTT-3.1.2-23] [MQTT-3.3.1-1] [MQTT-3.3.1-3] [MQTT-4.1.0-1] [MQTT-4.4.0-1] [MQTT-4.6.0-1]
 #[test]
 fn identifiers_stay_dup_is_set_and_nothing_overtakes() {
     for version in VERSIONS {
@@ -27,6 +28,7 @@ fn identifiers_stay_dup_is_set_and_nothing_overtakes() {
     }
 }
 
+// [MQTT-4.6.0-4]
 #[test]
 fn pubrels_go_in_the_order_of_their_pubrecs() {
     for version in VERSIONS {

@@ -5,6 +5,7 @@ use everlink_proto::wire::{PacketType, QoS, SubAck};
 
 use crate::support::*;
 
+// [MQTT-3.2.2-5]
 #[test]
 fn unacknowledged_messages_start_anew_before_those_never_sent() {
     for version in VERSIONS {
@@ -62,6 +63,7 @@ fn subscriptions_are_made_again_only_then() {
     }
 }
 
+// [MQTT-3.1.2-4] [MQTT-3.2.2-5]
 #[test]
 fn an_identifier_of_the_old_session_is_a_new_message_in_the_new_one() {
     for version in VERSIONS {

@@ -46,6 +46,7 @@ fn a_malformed_one() {
     }
 }
 
+// [MQTT-3.2.2-4]
 #[test]
 fn a_session_that_was_not_asked_for() {
     let present = connack(true, &[]);
@@ -97,6 +98,7 @@ fn the_application_does_not_trust_it() {
     }
 }
 
+// [MQTT-4.13.2-1]
 #[test]
 fn every_refusal_is_told_with_its_reason() {
     for (version, reasons) in [

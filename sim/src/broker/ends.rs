@@ -12,7 +12,7 @@ impl Broker {
             && let Some(expiry) = disconnect.props.session_expiry()
         {
             if session.expiry == 0 && expiry > 0 {
-                // [MQTT-3.1.2-23]: 3.14.2.2.2
+                // 3.14.2.2.2
                 let what = format!("Session Expiry Interval {expiry} after 0");
                 return self.offend(id, "3.14.2.2.2", what, ReasonCode::PROTOCOL_ERROR);
             }

@@ -210,7 +210,7 @@ impl Checker {
         self.check_keep_alive();
         match self.phase {
             Phase::Closed => return self.note("sent without a connection", show(bytes)),
-            Phase::Left => return self.note("MQTT-3.14.4-2", show(bytes)),
+            Phase::Left => return self.note("MQTT-3.14.4-1", show(bytes)),
             Phase::Open => match Packet::decode_connect(bytes) {
                 Ok((version, connect)) => return self.sent_connect(version, &connect),
                 // [MQTT-3.1.0-1]
@@ -231,6 +231,7 @@ impl Checker {
         match packet {
             Packet::Auth(_) if self.has_method => {}
             Packet::Disconnect(disconnect) => self.sent_disconnect(disconnect),
+            // [MQTT-3.1.2-30]
             _ if self.phase == Phase::Connecting => self.note("packet before CONNACK", show(bytes)),
             Packet::Publish(publish) => self.sent_publish(publish),
             Packet::Ack(ack) => self.sent_ack(ack),

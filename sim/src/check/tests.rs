@@ -128,7 +128,7 @@ fn packets_out_of_place() {
     let mut b = Bench::new(Version::V5);
     b.sent(Disconnect::default());
     b.sent(Packet::PingReq);
-    b.broke("MQTT-3.14.4-2");
+    b.broke("MQTT-3.14.4-1");
 
     let mut b = Bench::new(Version::V5);
     b.sent(Packet::PingResp);

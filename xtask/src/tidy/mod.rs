@@ -39,9 +39,7 @@ type Finding = (usize, String);
 
 /// Checks every `.rs` file under `root`, except build output and hidden directories.
 pub(crate) fn check_tree(root: &Path) -> io::Result<Report> {
-    let mut files = Vec::new();
-    collect(root, &mut files)?;
-    files.sort();
+    let files = sources(root)?;
     let mut offences = Vec::new();
     for path in &files {
         let text = fs::read_to_string(path)?;
@@ -55,6 +53,14 @@ pub(crate) fn check_tree(root: &Path) -> io::Result<Report> {
         );
     }
     Ok(Report { files: files.len(), offences })
+}
+
+/// Every `.rs` file under `root`, except build output and hidden directories, in order.
+pub(crate) fn sources(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(root, &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
