@@ -15,6 +15,7 @@ mod publish;
 mod secret;
 mod signals;
 mod subscribe;
+mod target;
 mod usage;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -7,6 +7,8 @@ use std::string::{String, ToString};
 
 /// The port of MQTT without TLS.
 pub const MQTT_PORT: u16 = 1883;
+/// The port of MQTT over TLS.
+pub const MQTTS_PORT: u16 = 8883;
 
 /// A server: host name, IPv4 or IPv6 address, and port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,10 @@
 //! Where bytes go: the [`Link`] to a broker and the [`Pipe`] it opens.
 //!
 //! The core is `no_std` and allocates nothing: the two traits, [`Progress`] and the [`framer`] that
-//! cuts a byte stream into packets. Feature `std` adds [`endpoint`] and [`url`]; feature `tokio` adds
-//! [`tcp`]; [`embedded`] has links of boards. A link decides nothing about *when* to connect or give up: that is the engine's.
+//! cuts a byte stream into packets. Feature `std` adds [`endpoint`], [`road`] and [`url`]; feature `tokio`
+//! adds [`tcp`] and the link over any road, features `tls`, `ws`, `proxy` and `serial` what it goes over;
+//! `embedded` has links of boards. A link decides nothing about *when* to connect or give up: that is the
+//! engine's.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 
@@ -13,10 +15,16 @@ pub mod embedded;
 pub mod endpoint;
 pub mod framer;
 mod progress;
+#[cfg(feature = "std")]
+pub mod road;
 #[cfg(feature = "tokio")]
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "std")]
 pub mod url;
+#[cfg(feature = "std")]
+mod words;
 
 use core::future::Future;
 use core::task::{Context, Poll};
@@ -30,10 +38,16 @@ pub use buffer::Elastic;
 pub use endpoint::Endpoint;
 pub use framer::{Frame, Framer};
 pub use progress::Progress;
+#[cfg(feature = "std")]
+pub use road::Road;
+#[cfg(feature = "tokio")]
+pub use road::{RoadLink, RoadPipe};
 #[cfg(feature = "tokio")]
 pub use tcp::{TcpLink, TcpPipe};
 #[cfg(feature = "std")]
 pub use url::Url;
+#[cfg(feature = "std")]
+pub use words::Words;
 
 /// An open connection: bytes both ways.
 ///
@@ -48,6 +62,14 @@ pub trait Pipe {
     /// Takes as many bytes from the front of `buf` as there is room for, at least one unless `buf`
     /// is empty.
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, Cause>>;
+
+    /// Sends what the pipe took and still holds, if it holds anything. It is called when there is
+    /// nothing more to write.
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 
     /// Ends in order: everything written goes out, then the end of the stream. Takes a bounded time.
     /// Afterwards the pipe is of no use.
@@ -76,6 +98,12 @@ pub trait Link {
     fn cycle(&mut self, depth: Depth) -> impl Future<Output = ()> {
         let _ = depth;
         async {}
+    }
+
+    /// Where the link puts into words what a [`Fault`] cannot hold, if it does.
+    #[cfg(feature = "std")]
+    fn words(&self) -> Option<Words> {
+        None
     }
 
     /// The broker said to use another server; `server` is the Server Reference of MQTT 5, a list

@@ -43,6 +43,8 @@ fn to_byte(step: Step) -> u8 {
         Step::Handshake => 6,
         Step::Up => 7,
         Step::Closing => 8,
+        Step::Proxy => 9,
+        Step::WebSocket => 10,
     }
 }
 
@@ -56,6 +58,8 @@ fn from_byte(byte: u8) -> Step {
         6 => Step::Handshake,
         7 => Step::Up,
         8 => Step::Closing,
+        9 => Step::Proxy,
+        10 => Step::WebSocket,
         _ => Step::Idle,
     }
 }
@@ -74,7 +78,9 @@ mod tests {
             Step::Link,
             Step::Resolve,
             Step::Transport,
+            Step::Proxy,
             Step::Tls,
+            Step::WebSocket,
             Step::Handshake,
             Step::Up,
             Step::Closing,

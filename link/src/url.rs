@@ -1,23 +1,24 @@
-//! `mqtt://[user[:password]@]host[:port][/path]`.
+//! `mqtt://[user[:password]@]host[:port][/path]`, and the other [roads](crate::road).
 
 use std::fmt;
 use std::str::FromStr;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use crate::endpoint::{Endpoint, EndpointError, MQTT_PORT};
+use crate::endpoint::{Endpoint, EndpointError, MQTT_PORT, MQTTS_PORT};
+use crate::road::{Road, SerialPort, WEBSOCKET_PATH};
 
 /// Where a broker is and who we are, as written in one line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
-    /// The server.
-    pub endpoint: Endpoint,
+    /// Over what the broker is reached.
+    pub road: Road,
     /// User Name, percent-decoded.
     pub user: Option<String>,
     /// Password, percent-decoded; any bytes, as in MQTT.
     pub password: Option<Vec<u8>>,
-    /// What follows the first slash after the host, undecoded; empty if there is nothing. MQTT has
-    /// no use for it; a command line may take it for a Topic Name.
+    /// What follows the first slash after the host, undecoded; empty if there is nothing, or if the
+    /// road has a use for it. MQTT has none; a command line may take it for a Topic Name.
     pub path: String,
 }
 
@@ -35,13 +36,19 @@ pub enum UrlError {
     BadPercent,
     /// The user name is not UTF-8, or holds the character U+0000.
     BadUser,
+    /// A socket or device needs a path, and no host.
+    NoPath(&'static str),
+    /// The path cannot be one.
+    BadPath,
+    /// A setting of a serial line that means nothing.
+    BadSetting(String),
 }
 
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSupported(scheme) => {
-                write!(f, "{scheme}:// is not supported yet in this build")
+                write!(f, "{scheme}:// is not supported in this build")
             }
             Self::UnknownScheme(scheme) => {
                 write!(f, "unknown scheme {scheme}://; write mqtt://HOST[:PORT]")
@@ -49,6 +56,16 @@ impl fmt::Display for UrlError {
             Self::Endpoint(error) => error.fmt(f),
             Self::BadPercent => f.write_str("a '%' in user name or password must be written %25"),
             Self::BadUser => f.write_str("the user name is not valid UTF-8 text"),
+            Self::NoPath(scheme) => {
+                write!(f, "a path is wanted behind three slashes: {scheme}:///PATH")
+            }
+            Self::BadPath => f.write_str("the path holds what no path can hold"),
+            Self::BadSetting(part) => {
+                write!(
+                    f,
+                    "{part:?} is no setting of a serial line; known are baud=N, flow=none and flow=hardware"
+                )
+            }
         }
     }
 }
@@ -64,15 +81,13 @@ impl From<EndpointError> for UrlError {
 impl FromStr for Url {
     type Err = UrlError;
 
-    /// Reads `mqtt://` and `tcp://` URLs, and `host` or `host:port` without a scheme. The default
-    /// port is [`MQTT_PORT`].
+    /// Reads `mqtt://` (or `tcp://`), `mqtts://` (or `ssl://`, `tls://`), `ws://`, `wss://`,
+    /// `unix:///path` and `serial:///device?baud=N&flow=hardware`, and `host` or `host:port` without
+    /// a scheme. The default ports are 1883, 8883, 80 and 443.
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if is_scheme(scheme) => {
-                check_scheme(&scheme.to_ascii_lowercase())?;
-                rest
-            }
-            _ => text,
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if is_scheme(scheme) => (Scheme::of(scheme)?, rest),
+            _ => (Scheme::Mqtt, text),
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
@@ -81,17 +96,89 @@ impl FromStr for Url {
             Some((user_info, host)) => (Some(user_info), host),
             None => (None, authority),
         };
-        let endpoint = Endpoint::parse(host, MQTT_PORT)?;
+        let road = scheme.road(host, path)?;
         let (user, password) = user_info.map_or(Ok((None, None)), credentials)?;
-        let path = path.strip_prefix('/').unwrap_or_default().to_string();
-        Ok(Self { endpoint, user, password, path })
+        let path = match scheme {
+            Scheme::Mqtt | Scheme::Mqtts => path.strip_prefix('/').unwrap_or_default().to_string(),
+            _ => String::new(),
+        };
+        Ok(Self { road, user, password, path })
     }
+}
+
+#[derive(Clone, Copy)]
+enum Scheme {
+    Mqtt,
+    Mqtts,
+    Ws,
+    Wss,
+    Unix,
+    Serial,
+}
+
+impl Scheme {
+    fn of(text: &str) -> Result<Self, UrlError> {
+        let text = text.to_ascii_lowercase();
+        let (scheme, offered) = match text.as_str() {
+            "mqtt" | "tcp" => (Self::Mqtt, true),
+            "mqtts" | "ssl" | "tls" => (Self::Mqtts, cfg!(feature = "tls")),
+            "ws" => (Self::Ws, cfg!(feature = "ws")),
+            "wss" => (Self::Wss, cfg!(all(feature = "ws", feature = "tls"))),
+            "unix" => (Self::Unix, cfg!(unix)),
+            "serial" => (Self::Serial, cfg!(all(unix, feature = "serial"))),
+            "udp" | "quic" => return Err(UrlError::NotSupported(text)),
+            _ => return Err(UrlError::UnknownScheme(text)),
+        };
+        if offered { Ok(scheme) } else { Err(UrlError::NotSupported(text)) }
+    }
+
+    fn road(self, host: &str, path: &str) -> Result<Road, UrlError> {
+        let (tls, port) = match self {
+            Self::Mqtt => (false, MQTT_PORT),
+            Self::Mqtts => (true, MQTTS_PORT),
+            Self::Ws => (false, 80),
+            Self::Wss => (true, 443),
+            Self::Unix => return Ok(Road::Unix(local("unix", host, path)?)),
+            Self::Serial => {
+                let device = local("serial", host, path)?;
+                return Ok(Road::Serial(SerialPort::parse(&device).map_err(UrlError::BadSetting)?));
+            }
+        };
+        let websocket = match self {
+            Self::Ws | Self::Wss => Some(target(path)?),
+            _ => None,
+        };
+        Ok(Road::Net { endpoint: Endpoint::parse(host, port)?, tls, websocket })
+    }
+}
+
+/// A path in the file system.
+fn local(scheme: &'static str, host: &str, path: &str) -> Result<String, UrlError> {
+    if !host.is_empty() || path.len() < 2 || !path.starts_with('/') {
+        return Err(UrlError::NoPath(scheme));
+    }
+    let path = percent_decode(path).map_err(|_| UrlError::BadPath)?;
+    let path = String::from_utf8(path).map_err(|_| UrlError::BadPath)?;
+    if path.contains('\0') { Err(UrlError::BadPath) } else { Ok(path) }
+}
+
+/// What an HTTP request asks for.
+fn target(path: &str) -> Result<String, UrlError> {
+    let path = path.split('#').next().unwrap_or_default();
+    if !path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(UrlError::BadPath);
+    }
+    Ok(match path {
+        "" => WEBSOCKET_PATH.to_string(),
+        query if query.starts_with('?') => format!("{WEBSOCKET_PATH}{query}"),
+        path => path.to_string(),
+    })
 }
 
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Url")
-            .field("endpoint", &self.endpoint)
+            .field("road", &self.road)
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("path", &self.path)
@@ -102,23 +189,13 @@ impl fmt::Debug for Url {
 impl fmt::Display for Url {
     /// Without user name and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "mqtt://{}", self.endpoint)
+        self.road.fmt(f)
     }
 }
 
 fn is_scheme(text: &str) -> bool {
     let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(valid)
-}
-
-fn check_scheme(scheme: &str) -> Result<(), UrlError> {
-    match scheme {
-        "mqtt" | "tcp" => Ok(()),
-        "mqtts" | "ssl" | "tls" | "ws" | "wss" | "unix" | "serial" | "udp" | "quic" => {
-            Err(UrlError::NotSupported(scheme.to_string()))
-        }
-        _ => Err(UrlError::UnknownScheme(scheme.to_string())),
-    }
 }
 
 type Credentials = (Option<String>, Option<Vec<u8>>);
@@ -170,8 +247,8 @@ mod tests {
         for text in ["mqtt://shed:7", "tcp://shed:7", "MQTT://shed:7/", "shed:7", "shed:7?x=1"] {
             assert_eq!(url(text).to_string(), "mqtt://shed:7", "{text}");
         }
-        assert_eq!(url("shed").endpoint.port, 1883);
-        assert_eq!(url("mqtt://[::1]").endpoint.host, "::1");
+        assert_eq!(url("shed").to_string(), "mqtt://shed:1883");
+        assert_eq!(url("mqtt://[::1]").to_string(), "mqtt://[::1]:1883");
         assert_eq!((url("shed").user, url("shed").password), (None, None));
     }
 
@@ -198,9 +275,44 @@ mod tests {
     }
 
     #[test]
+    #[cfg(all(unix, feature = "tls", feature = "ws", feature = "serial"))]
+    fn every_road() {
+        for (text, shown) in [
+            ("mqtts://shed", "mqtts://shed:8883"),
+            ("SSL://shed:1/topic", "mqtts://shed:1"),
+            ("tls://[::1]", "mqtts://[::1]:8883"),
+            ("ws://shed", "ws://shed:80/mqtt"),
+            ("ws://shed:7/", "ws://shed:7/"),
+            ("wss://shed/a?b=c#d", "wss://shed:443/a?b=c"),
+            ("wss://shed?b=c", "wss://shed:443/mqtt?b=c"),
+            ("unix:///run/a%20b.sock", "unix:///run/a b.sock"),
+            ("serial:///dev/ttyS0", "serial:///dev/ttyS0?baud=115200"),
+            (
+                "serial:///dev/ttyS0?baud=9600&flow=rtscts",
+                "serial:///dev/ttyS0?baud=9600&flow=hardware",
+            ),
+        ] {
+            assert_eq!(url(text).to_string(), shown, "{text}");
+        }
+        assert_eq!(url("ws://shed/a").path, "");
+        let u = url("unix://alice:secret@/run/sock");
+        assert_eq!(
+            (u.user.as_deref(), u.password.as_deref()),
+            (Some("alice"), Some(&b"secret"[..]))
+        );
+        assert_eq!(error("unix://run/sock"), UrlError::NoPath("unix"));
+        assert_eq!(error("unix:///"), UrlError::NoPath("unix"));
+        assert_eq!(error("unix:///a%00"), UrlError::BadPath);
+        assert_eq!(error("serial://"), UrlError::NoPath("serial"));
+        assert_eq!(error("serial:///dev/ttyS0?baud=0"), UrlError::BadSetting("baud=0".into()));
+        assert_eq!(error("serial:///dev/ttyS0?fish"), UrlError::BadSetting("fish".into()));
+        assert_eq!(error("ws://shed/a b"), UrlError::BadPath);
+        assert_eq!(error("wss://"), UrlError::Endpoint(EndpointError::NoHost));
+    }
+
+    #[test]
     fn wrong_ones_are_named() {
-        assert_eq!(error("mqtts://shed"), UrlError::NotSupported("mqtts".into()));
-        assert_eq!(error("WSS://shed"), UrlError::NotSupported("wss".into()));
+        assert_eq!(error("UDP://shed"), UrlError::NotSupported("udp".into()));
         assert_eq!(error("http://shed"), UrlError::UnknownScheme("http".into()));
         assert_eq!(error(""), UrlError::Endpoint(EndpointError::NoHost));
         assert_eq!(error("mqtt://"), UrlError::Endpoint(EndpointError::NoHost));

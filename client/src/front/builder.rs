@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use everlink_link::tcp::TcpOptions;
 use everlink_link::url::UrlError;
-use everlink_link::{Endpoint, Link, TcpLink, Url};
+use everlink_link::{Link, RoadLink};
 use everlink_proto::engine::WhenFull;
 use everlink_proto::session::{Backoff, Config, FirstConnect, Ladder, Memory, Session};
 use everlink_proto::store::RamStore;
@@ -14,6 +13,7 @@ use super::auth::Authenticator;
 use super::connect::{ConnectOptions, Credentials, Will, push};
 use super::handle::{Client, Driver};
 use super::inbox::Front;
+use super::roads::Roads;
 use super::shared::Shared;
 
 /// Why a client cannot be built as wished.
@@ -32,6 +32,9 @@ pub enum BuildError {
     /// A value is out of its range.
     #[error("{0} must be {1}")]
     Range(&'static str, &'static str),
+    /// TLS options or a certificate were given, but no address has TLS.
+    #[error("there are options for TLS, but no broker has TLS in its address (mqtts://, wss://)")]
+    NoTls,
     /// Only MQTT 5 has it.
     #[error("{0} needs MQTT 5")]
     NeedsV5(&'static str),
@@ -47,32 +50,24 @@ impl From<UrlError> for BuildError {
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
-    urls: Vec<String>,
+    pub(super) roads: Roads,
     config: Config,
     options: ConnectOptions,
     authenticator: Option<Box<dyn Authenticator>>,
     follow_redirects: bool,
     ephemeral: Option<bool>,
-    tcp: TcpOptions,
 }
 
 impl Builder {
     pub(crate) fn new(url: String) -> Self {
         Self {
-            urls: vec![url],
+            roads: Roads::new(url),
             config: Config { seed: random(), ..Config::default() },
             options: ConnectOptions::default(),
             authenticator: None,
             follow_redirects: true,
             ephemeral: None,
-            tcp: TcpOptions::default(),
         }
-    }
-
-    /// A further broker, tried when the others cannot be reached.
-    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
-        self.urls.push(url.into());
-        self
     }
 
     /// Client Identifier. Without one an identifier is made up for as long as the client lives,
@@ -259,37 +254,19 @@ impl Builder {
         self
     }
 
-    /// How TCP connections are made.
-    pub fn tcp(mut self, options: TcpOptions) -> Self {
-        self.tcp = options;
-        self
-    }
-
     /// Seed of the random pauses and of a generated client identifier, for tests.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// Builds a client over TCP.
+    /// Builds a client.
     ///
     /// # Errors
     /// If a value is out of range, an address cannot be understood, or CONNECT could not be written.
-    pub fn build(mut self) -> Result<(Client, Driver), BuildError> {
-        let mut endpoints: Vec<Endpoint> = Vec::new();
-        for url in std::mem::take(&mut self.urls) {
-            if url.is_empty() {
-                return Err(BuildError::NoBroker);
-            }
-            let url: Url = url.parse()?;
-            if self.options.credentials == Credentials::default() {
-                self.options.credentials =
-                    Credentials { username: url.user, password: url.password };
-            }
-            endpoints.push(url.endpoint);
-        }
-        self.config.endpoints = endpoints.len().min(usize::from(u16::MAX)) as u16;
-        let link = TcpLink::new(endpoints).options(self.tcp.clone());
+    pub fn build(mut self) -> Result<(Client, Driver<RoadLink>), BuildError> {
+        let (link, brokers) = std::mem::take(&mut self.roads).link(&mut self.options)?;
+        self.config.endpoints = brokers;
         self.build_over(link)
     }
 
@@ -323,6 +300,7 @@ impl Builder {
             options: self.options,
             authenticator: self.authenticator,
             follow_redirects: self.follow_redirects,
+            words: link.words(),
             ..Front::default()
         };
         front.streams.park = park;

@@ -10,6 +10,7 @@ mod inbox;
 mod message;
 mod publish;
 mod request;
+mod roads;
 mod shared;
 mod state;
 mod streams;

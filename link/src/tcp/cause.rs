@@ -15,7 +15,7 @@ pub(super) fn of_opening(error: &Error) -> Cause {
 }
 
 /// Why an open connection broke.
-pub(super) fn of_pipe(error: &Error) -> Cause {
+pub(crate) fn of_pipe(error: &Error) -> Cause {
     match error.kind() {
         ErrorKind::ConnectionRefused => Cause::Refused,
         ErrorKind::ConnectionReset

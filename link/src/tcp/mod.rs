@@ -15,6 +15,8 @@ mod route;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::string::String;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::vec::Vec;
 
@@ -27,6 +29,7 @@ use crate::{Link, Progress};
 use lookup::Lookup;
 use route::Route;
 
+pub(crate) use cause::of_pipe as cause_of_pipe;
 pub use pipe::TcpPipe;
 pub use resolve::{Answer, Resolve, SystemResolver};
 
@@ -100,14 +103,13 @@ impl TcpLink {
     pub fn endpoints(&self) -> impl ExactSizeIterator<Item = &Endpoint> {
         self.routes.iter().map(Route::endpoint)
     }
-}
 
-impl Link for TcpLink {
-    type Pipe = TcpPipe;
-
-    /// Opens a connection. Not bounded in time but for the resolver. A dropped attempt leaves at
-    /// most its look-up behind, which the next attempt takes over.
-    async fn open(&mut self, endpoint: u16, progress: &Progress) -> Result<TcpPipe, Fault> {
+    /// Opens a connection, and gives what is to be told when a byte came over it.
+    pub(crate) async fn connect(
+        &mut self,
+        endpoint: u16,
+        progress: &Progress,
+    ) -> Result<(TcpStream, Heard), Fault> {
         progress.set(Step::Resolve);
         let mut detour = self.detour.take();
         let count = self.routes.len().max(1);
@@ -125,10 +127,24 @@ impl Link for TcpLink {
         progress.set(Step::Transport);
         let options = &self.options;
         match race::race(addresses, options.stagger, |address| dial(address, options)).await {
-            Ok((address, stream)) => Ok(TcpPipe::new(stream, route.trust(address))),
+            Ok((address, stream)) => Ok((stream, route.trust(address))),
             // Without a fresh answer the addresses may be old ones: the name is what to repair.
             Err(cause) => Err(looked_up.err().unwrap_or(Fault::new(Step::Transport, cause))),
         }
+    }
+}
+
+/// Set when a byte came over a connection.
+pub(crate) type Heard = Arc<AtomicBool>;
+
+impl Link for TcpLink {
+    type Pipe = TcpPipe;
+
+    /// Opens a connection. Not bounded in time but for the resolver. A dropped attempt leaves at
+    /// most its look-up behind, which the next attempt takes over.
+    async fn open(&mut self, endpoint: u16, progress: &Progress) -> Result<TcpPipe, Fault> {
+        let (stream, heard) = self.connect(endpoint, progress).await?;
+        Ok(TcpPipe::new(stream, heard))
     }
 
     fn redirect(&mut self, server: &str, permanent: bool) -> bool {

@@ -31,7 +31,7 @@ pub struct TcpPipe {
 }
 
 impl TcpPipe {
-    pub(super) fn new(stream: TcpStream, heard: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(stream: TcpStream, heard: Arc<AtomicBool>) -> Self {
         Self { stream, heard: Some(heard), stalled: false, closing: None }
     }
 
