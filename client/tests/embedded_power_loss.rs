@@ -44,9 +44,9 @@ fn boot(
     let (ledger, chip, start) = (ledger.clone(), chip.clone(), ledger.borrow().found.len());
     ex.spawn(async move {
         let range = chip.range();
-        let flash = Flash::new(chip, range, leak([0; 128]));
+        let flash = Flash::new(chip, range, leak([0; 160]));
         let slots = leak([KeptSlot::default(); 8]);
-        let Ok((mut keeper, found)) = hub.keep(flash, leak([0; 100]), slots).await else { return };
+        let Ok((mut keeper, found)) = hub.keep(flash, leak([0; 130]), slots).await else { return };
         ledger.borrow_mut().found.push(found);
         let running = async { driver.run_keeping(&mut keeper).await };
         let publishing = async {

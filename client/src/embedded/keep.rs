@@ -51,6 +51,31 @@ impl<T: Medium> Medium for &mut T {
     }
 }
 
+/// Why nothing can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeepError<E> {
+    /// The medium cannot be read.
+    Medium(E),
+    /// The record of the session may need so many bytes: 13, 6 for each message under way, 4 for each
+    /// received message there is room for.
+    RecordTooShort {
+        /// Bytes that `record` must have at least.
+        needed: usize,
+    },
+}
+
+impl<E: Debug> core::fmt::Display for KeepError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Medium(error) => write!(f, "the medium cannot be read: {error:?}"),
+            Self::RecordTooShort { needed } => write!(f, "a record needs {needed} bytes"),
+        }
+    }
+}
+
+impl<E: Debug> core::error::Error for KeepError<E> {}
+
 /// What was found on the medium at power-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -96,28 +121,33 @@ impl<'m, M: RawMutex, S: Store> Hub<'m, M, S> {
     /// dealt with.
     ///
     /// # Errors
-    /// The medium's, if it cannot be read at all.
+    /// The medium's, if it cannot be read at all; and if `record` is too short for the session.
     pub async fn keep<D: Medium>(
         &self,
         mut medium: D,
         record: &'m mut [u8],
         slots: &'m mut [KeptSlot],
-    ) -> Result<(Keeper<'m, D>, Found), D::Error> {
+    ) -> Result<(Keeper<'m, D>, Found), KeepError<D::Error>> {
         let limit = record.len();
+        let needed = self.with(|core, _| core.engine.session_record_len(slots.len()));
+        let needed = needed.unwrap_or_default();
+        if limit < needed {
+            return Err(KeepError::RecordTooShort { needed });
+        }
         let keys = self.with(|core, _| {
             core.engine.keep_records(limit, Table::fixed(slots));
             core.engine.record_keys()
         });
         let mut found = Found::default();
         for key in keys.unwrap_or_default() {
-            let len = medium.get(key, record).await?;
+            let len = medium.get(key, record).await.map_err(KeepError::Medium)?;
             let Some(value) = record.get(..len).filter(|v| !v.is_empty()) else { continue };
             match self.with(|core, now| core.engine.restore(now, key, value)) {
                 Some(Ok(())) => found.messages += 1,
                 _ => found.damaged += 1,
             }
         }
-        let len = medium.get(0, record).await?;
+        let len = medium.get(0, record).await.map_err(KeepError::Medium)?;
         let session = record.get(..len).unwrap_or(&[]);
         match self.with(|core, _| core.engine.restored(session)) {
             Some(Ok(())) => found.session = len > 0,

@@ -65,7 +65,7 @@ pub use exchange::Exchange;
 #[cfg(feature = "flash")]
 pub use flash::{Flash, SleepMemory};
 pub use hub::{Handler, Hub, Pieces};
-pub use keep::{Found, Keeper, Medium};
+pub use keep::{Found, KeepError, Keeper, Medium};
 pub use mailbox::MailSlot;
 pub use memory::{Memory, Parts};
 pub use publish::{Delivery, Publish, Publishing};

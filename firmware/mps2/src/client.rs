@@ -9,7 +9,8 @@ use embassy_sync::blocking_mutex::raw::{CriticalSectionRawMutex, NoopRawMutex};
 use embassy_sync::signal::Signal;
 use embedded_storage_async::nor_flash::ReadNorFlash;
 use everlink::embedded::{
-    self, Config, Connect, Driver, Flash, Found, Hub, Keeper, KeptSlot, Memory, Properties, Will,
+    self, Config, Connect, Driver, Flash, Found, Hub, KeepError, Keeper, KeptSlot, Memory,
+    Properties, Will,
 };
 use everlink::{QoS, Version, WhenFull};
 use everlink_link::embedded::tcp::{Endpoint, TcpCell, TcpLink};
@@ -28,7 +29,7 @@ const TCP_BUFFER: usize = 1460;
 const PACKET_BUFFER: usize = 512;
 
 /// Largest record in flash: a message of 100 bytes, or the session.
-const RECORD: usize = 200;
+const RECORD: usize = 208;
 
 /// 16 messages of 2 KiB together on their way out, as many received ones, 4 subscriptions.
 type BoardMemory = Memory<16, 2048, 16, 2048, 4>;
@@ -69,7 +70,7 @@ pub async fn start_keeping(
     args: Args,
     stack: Stack<'static>,
     flash: FileFlash,
-) -> Result<(Client, Found), sequential_storage::Error<FlashError>> {
+) -> Result<(Client, Found), KeepError<sequential_storage::Error<FlashError>>> {
     static WORK: StaticCell<[u8; RECORD + 8]> = StaticCell::new();
     static VALUE: StaticCell<[u8; RECORD]> = StaticCell::new();
     static SLOTS: StaticCell<[KeptSlot; 16]> = StaticCell::new();

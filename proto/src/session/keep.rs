@@ -10,27 +10,23 @@
 use super::abilities::DURABLE;
 use super::acks::NOT_TAKEN;
 use super::flights::Flight;
-use super::received::{Entry, State};
+use super::records::{MESSAGE_HEAD, SESSION_HEAD, Sink, Slice};
 use super::*;
-use crate::mem::{Table, copy};
-use crate::store::{Content, Key, Meta};
+use crate::mem::Table;
+use crate::store::{Content, Key};
 use crate::wire::QoS;
 
-/// First byte of the session's record; another one is that of another format.
-const FORMAT: u8 = 1;
-/// Bytes before topic, properties and payload of a message.
-const MESSAGE_HEAD: usize = 4 + 1 + 4 + 2 + 2;
-/// Bytes before the lists of the session's record.
-const SESSION_HEAD: usize = 1 + 2 + 4 + 3 * 2;
+/// Slots are named with 16 bits, and 0 is the session's.
+const SLOTS: usize = u16::MAX as usize - 1;
 
 /// A message's record on the medium.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeptSlot {
     /// Number of the message that is to be there, 0 for none, and where it is in the store.
-    wanted: u32,
-    key: Key,
-    /// Number of the message that is there.
-    there: u32,
+    pub(super) wanted: u32,
+    pub(super) key: Key,
+    /// Number of the message that is there, or that was handed out to be written there.
+    pub(super) there: u32,
 }
 
 /// A record to be written.
@@ -41,6 +37,20 @@ pub struct Record {
     /// Bytes of its value. 0: what is under this key can go.
     pub len: usize,
     version: u32,
+    before: u32,
+}
+
+impl Record {
+    /// Number of the message, counted up with each that is accepted from 1 to `u32::MAX` and again; `None`
+    /// if it is the session's record or a message that can go.
+    pub fn message(&self) -> Option<u32> {
+        (self.key != 0 && self.version != 0).then_some(self.version)
+    }
+
+    /// Number of the message whose record this one replaces, for media that do not know keys.
+    pub fn replaced(&self) -> Option<u32> {
+        (self.before != 0).then_some(self.before)
+    }
 }
 
 /// A record is damaged or of another format.
@@ -57,19 +67,37 @@ impl core::error::Error for Unreadable {}
 
 #[derive(Debug)]
 pub(super) struct Kept<'m> {
-    slots: Table<'m, KeptSlot>,
+    pub(super) slots: Table<'m, KeptSlot>,
     /// Largest value that can be written, 0 if there is no medium.
     limit: usize,
     /// Number of the next message.
-    next: u32,
-    /// Version of the session's record, and the version that is written.
+    pub(super) next: u32,
+    /// Version of the session's record, the version handed out, and the version that is written.
     changes: u32,
+    handed: u32,
     written: u32,
+    /// Slots in use; those before `free` are.
+    used: u16,
+    free: u16,
+    /// Slots with something to be written; none is before `due`.
+    unsaved: u16,
+    due: u16,
 }
 
 impl<'m> Kept<'m> {
     pub(super) fn none() -> Self {
-        Self { slots: Table::fixed(&mut []), limit: 0, next: 1, changes: 0, written: 0 }
+        Self {
+            slots: Table::fixed(&mut []),
+            limit: 0,
+            next: 1,
+            changes: 0,
+            handed: 0,
+            written: 0,
+            used: 0,
+            free: 0,
+            unsaved: 0,
+            due: 0,
+        }
     }
 
     /// Whether there is a medium.
@@ -96,19 +124,69 @@ impl<'m> Kept<'m> {
 
     /// Whether a further message can have a record, if it needs one.
     pub(super) fn has_room(&self) -> bool {
-        !self.is_on() || self.slots.as_slice().iter().any(|s| s.wanted == 0)
+        !self.is_on() || usize::from(self.used) < self.slots.limit().min(SLOTS)
     }
 
     /// The message's record can go.
     pub(super) fn release(&mut self, kept: u16) {
-        if let Some(slot) = self.slot(kept) {
-            slot.wanted = 0;
+        if self.slot(kept).is_some_and(|slot| slot.wanted != 0) {
+            self.want(kept, 0);
+            self.used = self.used.saturating_sub(1);
+            self.free = self.free.min(kept - 1);
         }
     }
 
-    fn slot(&mut self, kept: u16) -> Option<&mut KeptSlot> {
+    /// Takes a slot for the message `number`, which is in the store under `key`.
+    pub(super) fn take(&mut self, number: u32, key: Key) -> Option<u16> {
+        let slots = self.slots.as_slice();
+        let behind = slots.get(self.free.into()..).unwrap_or_default();
+        let at = usize::from(self.free) + behind.iter().take_while(|s| s.wanted != 0).count();
+        if at >= slots.len() && (at >= SLOTS || !self.slots.push(KeptSlot::default())) {
+            return None;
+        }
+        (self.free, self.used) = (at as u16, self.used + 1);
+        let kept = at as u16 + 1;
+        self.slot(kept)?.key = key;
+        self.want(kept, number);
+        Some(kept)
+    }
+
+    fn want(&mut self, kept: u16, number: u32) {
+        let Some(slot) = self.slot(kept) else { return };
+        let before = slot.wanted != slot.there;
+        slot.wanted = number;
+        let after = number != slot.there;
+        self.unsaved = self.unsaved + u16::from(after) - u16::from(before);
+        self.due = self.due.min(kept - 1);
+    }
+
+    /// The record of the message that is wanted in this slot is there.
+    pub(super) fn is_there(&mut self, kept: u16, number: u32) {
+        let Some(slot) = self.slot(kept) else { return };
+        let before = slot.wanted != slot.there;
+        slot.there = number;
+        let after = slot.wanted != number;
+        self.unsaved = self.unsaved + u16::from(after) - u16::from(before);
+        self.due = kept - 1;
+    }
+
+    /// The message `number` was found there.
+    pub(super) fn put_there(&mut self, kept: u16, number: u32, key: Key) {
+        let Some(slot) = self.slot(kept) else { return };
+        let (empty, unsaved) = (slot.wanted == 0, slot.wanted != slot.there);
+        *slot = KeptSlot { wanted: number, key, there: number };
+        self.used += u16::from(empty);
+        self.unsaved -= u16::from(unsaved);
+    }
+
+    pub(super) fn slot(&mut self, kept: u16) -> Option<&mut KeptSlot> {
         let at = usize::from(kept).checked_sub(1).filter(|_| DURABLE)?;
         self.slots.as_mut_slice().get_mut(at)
+    }
+
+    /// The number after `number`.
+    pub(super) fn after(number: u32) -> u32 {
+        number.checked_add(1).unwrap_or(1)
     }
 }
 
@@ -118,13 +196,22 @@ impl<'m, S: Store> Session<'m, S> {
     /// `slots` limits how many there can be, 65 534 at most. To be called before anything else is done
     /// with the session, and before [`restore`](Self::restore).
     pub fn keep_records(&mut self, limit: usize, mut slots: Table<'m, KeptSlot>) {
-        slots.extend_to(slots.limit().min(usize::from(u16::MAX) - 1));
+        if slots.is_fixed() {
+            slots.extend_to(slots.limit().min(SLOTS));
+        }
         self.kept = Kept { slots, limit, ..Kept::none() };
     }
 
     /// The keys that [`restore`](Self::restore) takes.
     pub fn record_keys(&self) -> core::ops::Range<u16> {
-        1..self.kept.slots.len() as u16 + 1
+        1..self.kept.slots.limit().min(SLOTS) as u16 + 1
+    }
+
+    /// The longest that the session's record can get, in bytes, with so many records of messages. Where
+    /// records have less room, what depends on it could never be sent.
+    pub fn session_record_len(&self, messages: usize) -> usize {
+        let window = usize::from(self.cfg.window).min(messages);
+        SESSION_HEAD + 6 * window + 4 * self.received.limit()
     }
 
     /// A message was accepted.
@@ -132,12 +219,11 @@ impl<'m, S: Store> Session<'m, S> {
         if !self.kept.is_on() {
             return;
         }
-        let slots = self.kept.slots.as_mut_slice().iter_mut();
-        let Some((at, slot)) = slots.enumerate().find(|(_, s)| s.wanted == 0) else { return };
-        (slot.wanted, slot.key) = (self.kept.next, key);
-        self.kept.next = self.kept.next.checked_add(1).unwrap_or(1);
+        let number = self.kept.next;
+        let Some(kept) = self.kept.take(number, key) else { return };
+        self.kept.next = Kept::after(number);
         if let Some(meta) = self.store.meta_mut(key) {
-            meta.kept = at as u16 + 1;
+            meta.kept = kept;
         }
     }
 
@@ -168,31 +254,60 @@ impl<'m, S: Store> Session<'m, S> {
     /// given to [`keep_records`](Self::keep_records). After it is on the medium,
     /// [`saved`](Self::saved) is called; if it could not be written it is handed out again.
     pub fn unsaved(&self, now: Instant, out: &mut [u8]) -> Option<Record> {
+        self.next_unsaved(now, &mut Slice::new(out))
+    }
+
+    /// As [`unsaved`](Self::unsaved), with the value at the end of `out`.
+    #[cfg(feature = "alloc")]
+    pub fn unsaved_into(&self, now: Instant, out: &mut alloc::vec::Vec<u8>) -> Option<Record> {
+        self.next_unsaved(now, out)
+    }
+
+    fn next_unsaved(&self, now: Instant, to: &mut impl Sink) -> Option<Record> {
         if self.kept.limit == 0 {
             return None;
         }
-        let slots = self.kept.slots.as_slice();
-        if let Some(at) = slots.iter().position(|s| s.wanted != s.there) {
-            let slot = slots.get(at)?;
+        if self.kept.unsaved > 0 {
+            let first = usize::from(self.kept.due);
+            let slots = self.kept.slots.as_slice().iter().enumerate().skip(first);
+            let (at, slot) = slots.into_iter().find(|(_, s)| s.wanted != s.there)?;
             let len = match slot.wanted {
                 0 => 0,
-                number => self.encode_message(now, number, slot.key, out)?,
+                number => self.encode_message(now, number, slot.key, to)?,
             };
-            return Some(Record { key: at as u16 + 1, len, version: slot.wanted });
+            let key = at as u16 + 1;
+            return Some(Record { key, len, version: slot.wanted, before: slot.there });
         }
-        let behind = self.kept.is_behind();
-        let len = if behind { self.encode_session(out)? } else { 0 };
-        behind.then_some(Record { key: 0, len, version: self.kept.changes })
+        if self.kept.changes == self.kept.handed {
+            return None;
+        }
+        let len = self.encode_session(to)?;
+        Some(Record { key: 0, len, version: self.kept.changes, before: 0 })
     }
 
     /// The record is on the medium: what waited for it can go on. `inbox` learns which message was
     /// stored, if it was one.
     pub fn saved(&mut self, record: Record, inbox: &mut impl Inbox) {
+        self.handed(record);
+        self.confirmed(record, inbox);
+    }
+
+    /// Whoever writes has the record and will not give up before it is on the medium, and writes in the
+    /// order in which records were handed out: the first half of [`saved`](Self::saved). It is not
+    /// handed out again.
+    pub fn handed(&mut self, record: Record) {
+        match record.key {
+            0 => self.kept.handed = record.version,
+            kept => self.kept.is_there(kept, record.version),
+        }
+    }
+
+    /// The record is on the medium: the second half of [`saved`](Self::saved).
+    pub fn confirmed(&mut self, record: Record, inbox: &mut impl Inbox) {
         let Some(slot) = self.kept.slot(record.key) else {
             self.kept.written = record.version;
             return;
         };
-        slot.there = record.version;
         let key = (slot.wanted == record.version && record.version != 0).then_some(slot.key);
         if let Some(meta) = key.and_then(|key| self.store.meta(key))
             && meta.tag != Tag::NONE
@@ -203,199 +318,11 @@ impl<'m, S: Store> Session<'m, S> {
 
     /// Whether everything is on the medium.
     pub fn is_saved(&self) -> bool {
-        !self.kept.is_behind() && self.kept.slots.as_slice().iter().all(|s| s.wanted == s.there)
+        !self.kept.is_behind() && self.kept.unsaved == 0
     }
 
-    fn encode_message(&self, now: Instant, number: u32, key: Key, out: &mut [u8]) -> Option<usize> {
-        let (meta, content) = (self.store.meta(key)?, self.store.content(key)?);
-        let left = match meta.expires {
-            Instant::MAX => u32::MAX,
-            at => at.since(now).as_secs().min(u64::from(u32::MAX - 1)) as u32,
-        };
-        let mut to = Out { out, at: 0 };
-        to.put(&number.to_le_bytes())?;
-        to.put(&[meta.qos as u8 | u8::from(meta.retain) << 2])?;
-        to.put(&left.to_le_bytes())?;
-        to.put(&u16::try_from(content.topic.len()).ok()?.to_le_bytes())?;
-        to.put(&u16::try_from(content.props.len()).ok()?.to_le_bytes())?;
-        [content.topic.as_bytes(), content.props, content.payload]
-            .into_iter()
-            .try_for_each(|part| to.put(part))?;
-        Some(to.at)
-    }
-
-    fn encode_session(&self, out: &mut [u8]) -> Option<usize> {
-        let under_way = |stage| {
-            let keys = core::iter::successors(self.store.first(stage), |k| self.store.next(*k));
-            keys.filter_map(|k| self.store.meta(k)).filter_map(|m| {
-                let at = usize::from(m.kept).checked_sub(1)?;
-                Some((self.kept.slots.as_slice().get(at)?.wanted, m.pid))
-            })
-        };
-        let mut to = Out { out, at: 0 };
-        to.put(&[FORMAT])?;
-        to.put(&self.flights.next().to_le_bytes())?;
-        to.put(&self.kept.next.to_le_bytes())?;
-        for stage in [Stage::Sent, Stage::Released] {
-            to.put(&(under_way(stage).count() as u16).to_le_bytes())?;
-        }
-        to.put(&(self.received.recorded_ones().count() as u16).to_le_bytes())?;
-        for (number, pid) in under_way(Stage::Sent).chain(under_way(Stage::Released)) {
-            to.put(&number.to_le_bytes())?;
-            to.put(&pid.to_le_bytes())?;
-        }
-        for (pid, digest) in self.received.recorded_ones() {
-            to.put(&pid.to_le_bytes())?;
-            to.put(&digest.to_le_bytes())?;
-        }
-        Some(to.at)
-    }
-
-    /// Takes back a message's record, found on the medium under `key`.
-    ///
-    /// # Errors
-    /// The record makes no sense, or there is no room: the message is not there.
-    pub fn restore(&mut self, now: Instant, key: u16, value: &[u8]) -> Result<(), Unreadable> {
-        self.restore_message(now, key, value).ok_or(Unreadable)
-    }
-
-    fn restore_message(&mut self, now: Instant, kept: u16, value: &[u8]) -> Option<()> {
-        let mut from = In(value);
-        let number = from.u32().filter(|n| *n != 0)?;
-        let flags = from.u8()?;
-        let left = from.u32()?;
-        let (topic, props) = (from.u16()?, from.u16()?);
-        let (topic, props) = (from.take(topic.into())?, from.take(props.into())?);
-        let content = Content { topic: core::str::from_utf8(topic).ok()?, props, payload: from.0 };
-        let qos = QoS::try_from(flags & 3).ok()?;
-        self.kept.slot(kept)?;
-        let expires = match left {
-            u32::MAX => Instant::MAX,
-            secs => now + Duration::from_secs(secs.into()),
-        };
-        let meta = Meta {
-            stage: Stage::Queued,
-            tag: Tag::NONE,
-            qos,
-            retain: flags & 4 != 0,
-            pid: 0,
-            kept,
-            connection: 0,
-            repeats: 0,
-            accepted: now,
-            sent: now,
-            expires,
-        };
-        let key = self.store.push(meta, content).ok()?;
-        *self.kept.slot(kept)? = KeptSlot { wanted: number, key, there: number };
-        self.kept.next = self.kept.next.max(number.checked_add(1).unwrap_or(1));
-        Some(())
-    }
-
-    /// All records of messages were given back; `session` is that of the session, empty if there is
-    /// none. Puts the messages in order and takes the session up where it was. The next connection
-    /// asks for it, whatever [`Config::clean_start`] says.
-    ///
-    /// # Errors
-    /// The session's record makes no sense: its messages start anew.
-    pub fn restored(&mut self, session: &[u8]) -> Result<(), Unreadable> {
-        // The highest number first, so that each becomes the new head.
-        let mut below = u32::MAX;
-        while let Some(slot) =
-            self.kept.slots.as_slice().iter().filter(|s| s.wanted < below).max_by_key(|s| s.wanted)
-            && slot.wanted != 0
-        {
-            below = slot.wanted;
-            self.store.requeue(slot.key);
-        }
-        self.recount_expiring();
-        if session.is_empty() {
-            return Ok(());
-        }
-        let result = self.restore_session(session).ok_or(Unreadable);
-        self.cfg.clean_start &= result.is_err();
-        result
-    }
-
-    fn restore_session(&mut self, value: &[u8]) -> Option<()> {
-        let mut from = In(value);
-        if value.len() < SESSION_HEAD || from.u8()? != FORMAT {
-            return None;
-        }
-        self.flights.start_at(from.u16()?);
-        self.kept.next = self.kept.next.max(from.u32()?);
-        let counts = [from.u16()?, from.u16()?];
-        let received = from.u16()?;
-        for (stage, count) in [Stage::Sent, Stage::Released].into_iter().zip(counts) {
-            for _ in 0..count {
-                let (number, pid) = (from.u32()?, from.u16()?);
-                // One that is not there is over.
-                let slot = self.kept.slots.as_slice().iter().find(|s| s.wanted == number);
-                let Some(key) = slot.filter(|_| number != 0).map(|s| s.key) else { continue };
-                if self.flights.claim(pid, Flight::Message(key)) {
-                    if let Some(meta) = self.store.meta_mut(key) {
-                        meta.pid = pid;
-                    }
-                    self.leave_queue(key);
-                    self.store.advance(key, stage);
-                }
-            }
-        }
-        for _ in 0..received {
-            let (pid, digest) = (from.u16()?, from.u16()?);
-            let state = State::Recorded;
-            self.received.push(Entry {
-                pid,
-                digest,
-                epoch: 0,
-                qos2: true,
-                state,
-                carried: 1,
-                doubtful: false,
-            });
-        }
-        Some(())
-    }
-}
-
-struct Out<'a> {
-    out: &'a mut [u8],
-    at: usize,
-}
-
-impl Out<'_> {
-    fn put(&mut self, part: &[u8]) -> Option<()> {
-        let end = self.at.checked_add(part.len())?;
-        copy(self.out.get_mut(self.at..end)?, part);
-        self.at = end;
-        Some(())
-    }
-}
-
-struct In<'a>(&'a [u8]);
-
-impl<'a> In<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
-        let (first, rest) = self.0.split_at_checked(n)?;
-        self.0 = rest;
-        Some(first)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
+    /// Whether something waits to be handed out.
+    pub fn is_unsaved(&self) -> bool {
+        self.kept.unsaved > 0 || self.kept.changes != self.kept.handed
     }
 }

@@ -3,12 +3,14 @@
 //! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
 //! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages, queue
 //! policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
-//! `inbound` and `received` (received messages), `keep` (what survives a loss of power), `subs` and `subscribing`, `alias`, `flights` (Packet
+//! `inbound` and `received` (received messages), `keep` and `records` (what survives a loss of power), `subs` and `subscribing`, `alias`, `flights` (Packet
 //! Identifiers).
 
 mod abilities;
 mod acks;
 mod alias;
+#[cfg(feature = "alloc")]
+mod backlog;
 mod config;
 mod flights;
 mod handshake;
@@ -20,6 +22,7 @@ mod outbox;
 mod phase;
 mod publishing;
 mod received;
+mod records;
 mod recovery;
 mod sending;
 mod stats;
@@ -33,6 +36,8 @@ pub use handshake::Limits;
 pub use keep::{KeptSlot, Record, Unreadable};
 pub use memory::Memory;
 pub use received::{Ended as EndedSlot, Entry as ReceivedSlot};
+#[cfg(feature = "alloc")]
+pub use records::under_way;
 pub use stats::Stats;
 pub use subs::Sub as SubscriptionSlot;
 

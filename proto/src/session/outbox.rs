@@ -23,6 +23,17 @@ impl<S: Store> Session<'_, S> {
         message: &Outgoing<'_>,
         inbox: &mut impl Inbox,
     ) -> Result<(), Refused> {
+        self.checked(message, |session, content| {
+            session.accept_checked(now, message, content, inbox)
+        })
+    }
+
+    /// Goes on with the content of a message that may be accepted at all.
+    pub(super) fn checked<R>(
+        &mut self,
+        message: &Outgoing<'_>,
+        accept: impl FnOnce(&mut Self, &Content<'_>) -> Result<R, Refused>,
+    ) -> Result<R, Refused> {
         if self.closed {
             return Err(Refused::Closed);
         }
@@ -34,28 +45,38 @@ impl<S: Store> Session<'_, S> {
             Version::V5 => message.props,
         };
         if props.encoded_len() == props.raw().len() {
-            return self.accept_encoded(now, message, props.raw(), inbox);
+            let content = self.checked_content(message, props.raw())?;
+            return accept(self, &content);
         }
         let mut encoded = [0; PROPERTY_BYTES];
         let n = props.encode_raw(&mut encoded).ok_or(Refused::TooLarge)?;
-        self.accept_encoded(now, message, encoded.get(..n).unwrap_or(&[]), inbox)
+        let content = self.checked_content(message, encoded.get(..n).unwrap_or(&[]))?;
+        accept(self, &content)
     }
 
-    fn accept_encoded(
-        &mut self,
-        now: Instant,
-        message: &Outgoing<'_>,
-        props: &[u8],
-        inbox: &mut impl Inbox,
-    ) -> Result<(), Refused> {
+    fn checked_content<'a>(
+        &self,
+        message: &Outgoing<'a>,
+        props: &'a [u8],
+    ) -> Result<Content<'a>, Refused> {
         let content = Content { topic: message.topic.as_str(), props, payload: message.payload };
         check_properties(props)?;
         self.check_size(&content, message.qos)?;
-        if !self.make_room(now, &content, message.tag, inbox)? {
-            return Ok(());
-        }
         if message.qos != QoS::AtMostOnce && !self.kept.takes(&content) {
             return Err(Refused::TooLarge);
+        }
+        Ok(content)
+    }
+
+    fn accept_checked(
+        &mut self,
+        now: Instant,
+        message: &Outgoing<'_>,
+        content: &Content<'_>,
+        inbox: &mut impl Inbox,
+    ) -> Result<(), Refused> {
+        if !self.make_room(now, content, message.tag, inbox)? {
+            return Ok(());
         }
         let meta = Meta {
             stage: Stage::Queued,
@@ -70,16 +91,21 @@ impl<S: Store> Session<'_, S> {
             sent: now,
             expires: message.expiry.map_or(Instant::MAX, |d| now + d),
         };
-        let key = self.store.push(meta, content).map_err(|_| Refused::Store)?;
+        let key = self.store.push(meta, *content).map_err(|_| Refused::Store)?;
         if message.qos != QoS::AtMostOnce {
             self.keep(key);
         }
         self.stats.accepted += 1;
-        if meta.expires != Instant::MAX {
-            self.expiring += 1;
-            self.next_sweep = self.next_sweep.min(meta.expires);
-        }
+        self.enter_queue(meta.expires);
         Ok(())
+    }
+
+    /// A message is queued: its expiry counts.
+    pub(super) fn enter_queue(&mut self, expires: Instant) {
+        if expires != Instant::MAX {
+            self.expiring += 1;
+            self.next_sweep = self.next_sweep.min(expires);
+        }
     }
 
     fn check_size(&self, content: &Content<'_>, qos: QoS) -> Result<(), Refused> {
@@ -95,7 +121,7 @@ impl<S: Store> Session<'_, S> {
         Ok(())
     }
 
-    fn is_full(&self, cost: usize) -> bool {
+    pub(super) fn is_full(&self, cost: usize) -> bool {
         self.store.len(Stage::Queued) >= self.cfg.queue.messages
             || self.store.bytes(Stage::Queued) + cost > self.cfg.queue.bytes
             || !self.store.fits(cost)
@@ -138,7 +164,7 @@ impl<S: Store> Session<'_, S> {
     }
 
     /// A message that has been begun must be finished.
-    fn oldest_droppable(&self, topic: Option<&str>) -> Option<Key> {
+    pub(super) fn oldest_droppable(&self, topic: Option<&str>) -> Option<Key> {
         let same = topic.and_then(|t| self.store.oldest_of(t));
         let oldest = || self.store.first(Stage::Queued);
         let key = same.filter(|k| !self.sending.is_partial(*k)).or_else(oldest)?;
@@ -177,7 +203,7 @@ impl<S: Store> Session<'_, S> {
         self.expiring -= usize::from(expiring && self.expiring > 0);
     }
 
-    fn settle(&mut self, tag: Tag, outcome: Outcome<'_>, inbox: &mut impl Inbox) {
+    pub(super) fn settle(&mut self, tag: Tag, outcome: Outcome<'_>, inbox: &mut impl Inbox) {
         let counter = match outcome {
             Outcome::Delivered(..) => &mut self.stats.delivered,
             Outcome::Rejected(..) => &mut self.stats.rejected,

@@ -86,6 +86,11 @@ impl<'m> Received<'m> {
         cfg.receive_maximum.min(room).max(1)
     }
 
+    /// Most exchanges there can be at a time.
+    pub(super) fn limit(&self) -> usize {
+        self.entries.limit()
+    }
+
     pub(super) fn find(&self, pid: u16, qos2: bool) -> Option<usize> {
         self.entries.as_slice().iter().position(|e| e.pid == pid && e.qos2 == qos2)
     }
