@@ -32,15 +32,12 @@ pub mod embedded;
 mod feed;
 #[cfg(feature = "tokio")]
 mod front;
+#[cfg(feature = "store")]
+pub mod store;
 mod transmit;
 
 #[cfg(feature = "tokio")]
 pub use front::*;
-
-#[cfg(feature = "tls")]
-pub use everlink_link::tls::{Tls, TlsError, TlsFiles};
-#[cfg(feature = "tokio")]
-pub use everlink_link::{Road, RoadLink};
 
 pub use everlink_proto::engine::{Cause, Fault, Refused, Step, WhenFull};
 pub use everlink_proto::session::{Backoff, FirstConnect, Ladder, Limits, Stats};
