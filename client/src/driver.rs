@@ -361,13 +361,10 @@ where
                     moved = true;
                 }
                 Poll::Ready(Err(cause)) => return Err(cause),
-                Poll::Pending => return Ok(moved),
+                Poll::Pending => break,
             }
         }
-        match pipe.poll_flush(cx) {
-            Poll::Ready(Err(cause)) => Err(cause),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(moved),
-        }
+        Ok(moved)
     }
 
     fn read<P: Pipe>(&mut self, cx: &mut Context<'_>, pipe: &mut P) -> Result<bool, Cause> {
@@ -394,21 +391,15 @@ where
         &mut self,
         cx: &mut Context<'_>,
         pipe: &mut P,
-        mut cause: Cause,
+        cause: Cause,
     ) -> Poll<Option<Depth>> {
-        loop {
-            match self.read(cx, pipe) {
-                Ok(true) => self.hear(),
-                Ok(false) if self.busy => break,
-                Ok(false) if self.clock.poll_alarm(self.deadline, cx).is_ready() => break,
-                Ok(false) => return Poll::Pending,
-                Err(last) => {
-                    // Why we were cut off says more than that we were.
-                    if last.is_permanent() {
-                        cause = last;
-                    }
-                    break;
-                }
+        while let Ok(more) = self.read(cx, pipe) {
+            if more {
+                self.hear();
+            } else if self.busy || self.clock.poll_alarm(self.deadline, cx).is_ready() {
+                break;
+            } else {
+                return Poll::Pending;
             }
         }
         self.lost(cause);
@@ -426,11 +417,7 @@ where
         self.hear();
         let now = self.clock.now();
         self.share.with(None, |engine, inbox| {
-            // What TLS has against us comes when its handshake seems done.
-            let step = match cause {
-                Cause::Tls | Cause::Denied => Step::Tls,
-                _ => engine.status().step,
-            };
+            let step = engine.status().step;
             let _ = engine.handle(now, Input::Closed(Fault::new(step, cause)), inbox);
         });
     }

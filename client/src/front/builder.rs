@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use everlink_link::tcp::TcpOptions;
 use everlink_link::url::UrlError;
-use everlink_link::{Link, RoadLink};
+use everlink_link::{Endpoint, Link, TcpLink, Url};
 use everlink_proto::engine::WhenFull;
 use everlink_proto::session::{Backoff, Config, FirstConnect, Ladder, Memory, Session};
 use everlink_proto::store::RamStore;
@@ -13,8 +14,11 @@ use super::auth::Authenticator;
 use super::connect::{ConnectOptions, Credentials, Will, push};
 use super::handle::{Client, Driver};
 use super::inbox::Front;
-use super::roads::Roads;
+#[cfg(feature = "store")]
+use super::keeper;
 use super::shared::Shared;
+#[cfg(feature = "store")]
+use crate::store::{FileStore, StoreError};
 
 /// Why a client cannot be built as wished.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,12 +36,20 @@ pub enum BuildError {
     /// A value is out of its range.
     #[error("{0} must be {1}")]
     Range(&'static str, &'static str),
-    /// TLS options or a certificate were given, but no address has TLS.
-    #[error("there are options for TLS, but no broker has TLS in its address (mqtts://, wss://)")]
-    NoTls,
     /// Only MQTT 5 has it.
     #[error("{0} needs MQTT 5")]
     NeedsV5(&'static str),
+    /// The store cannot be used.
+    #[cfg(feature = "store")]
+    #[error("store: {0}")]
+    Store(String),
+}
+
+#[cfg(feature = "store")]
+impl From<StoreError> for BuildError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
 }
 
 impl From<UrlError> for BuildError {
@@ -50,24 +62,39 @@ impl From<UrlError> for BuildError {
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
-    pub(super) roads: Roads,
+    urls: Vec<String>,
     config: Config,
     options: ConnectOptions,
     authenticator: Option<Box<dyn Authenticator>>,
     follow_redirects: bool,
     ephemeral: Option<bool>,
+    tcp: TcpOptions,
+    /// The limits of the queue were asked for.
+    queue_given: bool,
+    #[cfg(feature = "store")]
+    store: Option<FileStore>,
 }
 
 impl Builder {
     pub(crate) fn new(url: String) -> Self {
         Self {
-            roads: Roads::new(url),
+            urls: vec![url],
             config: Config { seed: random(), ..Config::default() },
             options: ConnectOptions::default(),
             authenticator: None,
             follow_redirects: true,
             ephemeral: None,
+            tcp: TcpOptions::default(),
+            queue_given: false,
+            #[cfg(feature = "store")]
+            store: None,
         }
+    }
+
+    /// A further broker, tried when the others cannot be reached.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.urls.push(url.into());
+        self
     }
 
     /// Client Identifier. Without one an identifier is made up for as long as the client lives,
@@ -195,7 +222,11 @@ impl Builder {
     }
 
     /// Limits of the queue of messages not yet sent; the default is 1000 messages, 16 MiB.
+    ///
+    /// With a store, memory holds as much at the most, and what is beyond is on disk: without these limits
+    /// up to the limit of the store.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
+        self.queue_given = true;
         (self.config.queue.messages, self.config.queue.bytes) = (messages, bytes);
         self
     }
@@ -203,6 +234,15 @@ impl Builder {
     /// What a full queue does; the default is to make the publisher wait.
     pub fn when_full(mut self, policy: WhenFull) -> Self {
         self.config.queue.when_full = policy;
+        self
+    }
+
+    /// Keeps unfinished messages and the session in files: what is stored survives the end of the process
+    /// and a loss of power. The store knows its client: without [`client_id`](Self::client_id) it is the one
+    /// of before. A session that was begun is resumed, whatever [`clean_start`](Self::clean_start) says.
+    #[cfg(feature = "store")]
+    pub fn store(mut self, store: FileStore) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -254,19 +294,37 @@ impl Builder {
         self
     }
 
+    /// How TCP connections are made.
+    pub fn tcp(mut self, options: TcpOptions) -> Self {
+        self.tcp = options;
+        self
+    }
+
     /// Seed of the random pauses and of a generated client identifier, for tests.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// Builds a client.
+    /// Builds a client over TCP.
     ///
     /// # Errors
     /// If a value is out of range, an address cannot be understood, or CONNECT could not be written.
-    pub fn build(mut self) -> Result<(Client, Driver<RoadLink>), BuildError> {
-        let (link, brokers) = std::mem::take(&mut self.roads).link(&mut self.options)?;
-        self.config.endpoints = brokers;
+    pub fn build(mut self) -> Result<(Client, Driver), BuildError> {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        for url in std::mem::take(&mut self.urls) {
+            if url.is_empty() {
+                return Err(BuildError::NoBroker);
+            }
+            let url: Url = url.parse()?;
+            if self.options.credentials == Credentials::default() {
+                self.options.credentials =
+                    Credentials { username: url.user, password: url.password };
+            }
+            endpoints.push(url.endpoint);
+        }
+        self.config.endpoints = endpoints.len().min(usize::from(u16::MAX)) as u16;
+        let link = TcpLink::new(endpoints).options(self.tcp.clone());
         self.build_over(link)
     }
 
@@ -275,6 +333,11 @@ impl Builder {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_over<L: Link>(mut self, link: L) -> Result<(Client, Driver<L>), BuildError> {
+        #[cfg(feature = "store")]
+        if let Some(store) = &self.store {
+            keeper::prepare(store, &mut self.options, &mut self.config)?;
+            self.ephemeral = self.ephemeral.or(Some(false));
+        }
         // Nobody could come back to the session of an identifier that was made up.
         self.config.ephemeral = self.ephemeral.unwrap_or(self.options.client_id.is_empty());
         // [MQTT-3.1.3-7] of 3.1.1: who keeps a session needs one.
@@ -282,6 +345,11 @@ impl Builder {
             self.options.client_id = format!("everlink-{:016x}", self.config.seed ^ random());
         }
         let connect = self.check()?;
+        #[cfg(feature = "store")]
+        let limits = self
+            .store
+            .as_ref()
+            .map(|store| keeper::limits(store, &mut self.config.queue, self.queue_given));
         // All but payloads must fit into the transmit buffer: CONNECT, and the longest topic.
         self.config.transmit_buffer = self.config.transmit_buffer.max(connect + 1024).max(70_000);
         let (receive, transmit) =
@@ -300,13 +368,24 @@ impl Builder {
             options: self.options,
             authenticator: self.authenticator,
             follow_redirects: self.follow_redirects,
-            words: link.words(),
             ..Front::default()
         };
         front.streams.park = park;
         let when_full = self.config.queue.when_full;
         let version = self.config.version;
-        let shared = Shared::new(Session::new(self.config, store, memory), front);
+        #[cfg(feature = "store")]
+        #[cfg_attr(not(feature = "store"), expect(unused_mut))]
+        let mut engine = Session::new(self.config, store, memory);
+        #[cfg(feature = "store")]
+        let keeper = match self.store.zip(limits) {
+            Some((store, limits)) => Some(keeper::restore(store, &mut engine, &mut front, limits)?),
+            None => None,
+        };
+        let shared = Shared::new(engine, front);
+        #[cfg(feature = "store")]
+        if let Some(keeper) = keeper {
+            keeper.start(&shared)?;
+        }
         let driver = Driver::new(link, shared.clone(), receive, transmit);
         Ok((Client::new(shared, when_full, version), driver))
     }
@@ -349,7 +428,7 @@ impl ConnectOptions {
 }
 
 /// A number that differs between processes, hosts and calls; not for secrets.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

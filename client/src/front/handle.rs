@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use everlink_link::{Elastic, Link, RoadLink};
+use everlink_link::{Elastic, Link, TcpLink};
 use everlink_proto::engine::{Engine, Fault, Refused, Step, WhenFull};
 use everlink_proto::session::{Limits, Stats};
 use everlink_proto::wire::{Disconnect, Properties, Property, QoS, ReasonCode, Version};
@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use super::builder::Builder;
 use super::clock::TokioClock;
 use super::connect::{Credentials, Will, seconds};
+#[cfg(feature = "store")]
+use super::keep::StoreStatus;
 use super::publish::Publish;
 use super::shared::{BrokerInfo, DriverShare, Shared};
 use super::state::{Latency, State};
@@ -34,8 +36,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts building a client for the broker at `url`: `mqtt://[user[:password]@]host[:port]`,
-    /// `mqtts://` for TLS, or another road that [`Road`](crate::Road) names.
+    /// Starts building a client for the broker at `url`: `mqtt://[user[:password]@]host[:port]`.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder::new(url.into())
     }
@@ -59,12 +60,6 @@ impl Client {
     /// The present state. Cheap; changes nothing.
     pub fn state(&self) -> State {
         self.shared.state()
-    }
-
-    /// A fault in words: the step, and what is known of the cause. For the last fault of the link
-    /// that may be more than the fault itself can hold, such as the names in a certificate.
-    pub fn explain(&self, fault: &Fault) -> String {
-        self.shared.look(|_, front| front.explain(fault))
     }
 
     /// The state as a watch: no change can be missed, the latest is always there. Holding on to a
@@ -99,7 +94,7 @@ impl Client {
 
     /// Accepted messages whose fate is not yet known.
     pub fn held(&self) -> usize {
-        self.shared.look(|engine, _| engine.held())
+        self.shared.look(|engine, front| front.held(engine))
     }
 
     /// Received messages lost: to the overflow policies of the present subscriptions, and for want
@@ -111,6 +106,29 @@ impl Client {
     /// The answer to the message that was last rejected.
     pub fn last_rejection(&self) -> Option<Ack> {
         self.shared.look(|_, front| front.rejection.clone())
+    }
+
+    /// How the store is doing; `None` without one.
+    #[cfg(feature = "store")]
+    pub fn store(&self) -> Option<StoreStatus> {
+        self.shared.look(|_, front| front.keep.as_ref().map(|keep| keep.status()))
+    }
+
+    /// Replaces the application's mark in the store; see [`Publish::mark`]. Without a store it does nothing.
+    #[cfg(feature = "store")]
+    pub fn set_mark(&self, mark: &[u8]) {
+        self.shared.look(|_, front| {
+            if let Some(keep) = &mut front.keep {
+                keep.mark(Some(mark));
+            }
+        });
+    }
+
+    /// Waits until all that was accepted, and all that came since, is in the store; not if the store fails.
+    /// The driver waits so before it ends. `false`: not all is in the store. Cancel-safe.
+    #[cfg(feature = "store")]
+    pub async fn saved(&self) -> bool {
+        self.shared.saved().await
     }
 
     /// What the broker of the present or last connection offers.
@@ -145,7 +163,7 @@ impl Client {
         let _waits = self.shared.awaiting();
         poll_fn(|cx| {
             self.shared.look(|engine, front| {
-                if engine.held() == 0 || front.is_closed() {
+                if front.held(engine) == 0 || front.is_closed() {
                     return Poll::Ready(());
                 }
                 place.wait(front, cx);
@@ -251,7 +269,7 @@ impl Client {
 /// Moves everything: runs until the client is closed. Spawn it, or await it beside the application.
 #[derive(Debug)]
 #[must_use = "nothing moves unless the driver runs"]
-pub struct Driver<L = RoadLink> {
+pub struct Driver<L = TcpLink> {
     inner: crate::driver::Driver<L, DriverShare, TokioClock, Elastic>,
     guard: Guard,
 }
@@ -268,7 +286,7 @@ impl Drop for Guard {
 
 /// What is left when the driver stops.
 #[derive(Debug)]
-pub struct Stopped<L = RoadLink> {
+pub struct Stopped<L = TcpLink> {
     /// To run again.
     pub driver: Driver<L>,
     /// Why it gave up; `None` if the application closed the client.
@@ -301,6 +319,8 @@ impl<L: Link> Driver<L> {
                 Finished::Closed => None,
                 Finished::GaveUp(fault) => Some(fault),
             };
+            #[cfg(feature = "store")]
+            self.guard.0.saved().await;
             Stopped { driver: self, fault }
         }
     }

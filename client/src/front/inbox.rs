@@ -3,16 +3,17 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use everlink_link::Words;
 use everlink_proto::engine::{
-    Fault, Inbox, Incoming, Outcome as EngineOutcome, Refused, Tag, Verdict,
+    Engine, Inbox, Incoming, Outcome as EngineOutcome, Outgoing, Refused, Tag, Verdict,
 };
 use everlink_proto::time::Instant;
 use everlink_proto::wire::{Auth, ConnAck, Properties, Property, ReasonCode};
 
 use super::auth::Authenticator;
 use super::connect::{ConnectOptions, push};
-use super::shared::{BrokerInfo, Shared};
+#[cfg(feature = "store")]
+use super::keep::Keep;
+use super::shared::{BrokerInfo, Engine_, Shared};
 use super::state::Latency;
 use super::streams::{Streams, filter_of};
 use super::waiters::{Ack, Waiters};
@@ -36,6 +37,12 @@ pub(crate) struct Front {
     pub(crate) room: Waiting,
     pub(crate) idle: Waiting,
     pub(crate) pinging: Waiting,
+    /// To be woken when all is in the store.
+    #[cfg(feature = "store")]
+    pub(crate) saved: Waiting,
+    /// What goes to the store.
+    #[cfg(feature = "store")]
+    pub(crate) keep: Option<Box<Keep>>,
     /// Operations whose fate somebody awaits.
     pub(crate) awaited: usize,
     /// Collected while the lock is held, woken after.
@@ -43,8 +50,6 @@ pub(crate) struct Front {
     pub(crate) shared: Weak<Shared>,
     pub(crate) closed: bool,
     pub(crate) requests: u64,
-    /// What the link has to say about its faults.
-    pub(crate) words: Option<Words>,
 }
 
 impl Front {
@@ -58,17 +63,57 @@ impl Front {
         if self.closed { Err(Refused::Closed) } else { Ok(()) }
     }
 
+    /// Messages whose fate is not known: in memory, and in the store only.
+    pub(crate) fn held(&self, engine: &Engine_) -> usize {
+        #[cfg(feature = "store")]
+        let behind = self.keep.as_ref().map_or(0, |keep| keep.behind());
+        #[cfg(not(feature = "store"))]
+        let behind = 0;
+        engine.held() + behind
+    }
+
+    /// Accepts a message; gives its number if it went to the store only.
+    #[inline]
+    pub(crate) fn accept(
+        &mut self,
+        engine: &mut Engine_,
+        now: Instant,
+        message: &Outgoing<'_>,
+        mark: Option<&[u8]>,
+    ) -> Result<Option<u64>, Refused> {
+        #[cfg(feature = "store")]
+        if let Some(mut keep) = self.keep.take() {
+            let accepted = keep.accept(engine, self, now, message, mark);
+            self.keep = Some(keep);
+            return accepted;
+        }
+        let _ = mark;
+        engine.publish(now, message, self).map(|()| None)
+    }
+
+    /// Nobody wants to know the fate of this message any more.
+    pub(crate) fn abandon(&mut self, tag: Tag, number: Option<u64>) {
+        #[cfg(feature = "store")]
+        if let (Some(number), Some(keep)) = (number, &mut self.keep)
+            && keep.abandon(number, tag)
+        {
+            return self.waiters.release(tag);
+        }
+        let _ = number;
+        self.waiters.abandon(tag);
+    }
+
+    /// Whether there is no room only because a publisher is faster than the medium.
+    pub(crate) fn is_busy(&self) -> bool {
+        #[cfg(feature = "store")]
+        return self.keep.as_ref().is_some_and(|keep| keep.is_busy());
+        #[cfg(not(feature = "store"))]
+        false
+    }
+
     /// The driver runs again.
     pub(crate) fn reopen(&mut self) {
         self.closed = false;
-    }
-
-    /// A fault as a person is to read it.
-    pub(crate) fn explain(&self, fault: &Fault) -> String {
-        match self.words.as_ref().and_then(|words| words.about(fault.cause)) {
-            Some(words) => format!("{}: {words}", fault.step.name()),
-            None => fault.to_string(),
-        }
     }
 
     /// Correlation Data that no other request of this client has.
@@ -88,6 +133,8 @@ impl Front {
         for waiting in [&mut self.room, &mut self.idle, &mut self.pinging] {
             waiting.wake(&mut self.wakes);
         }
+        #[cfg(feature = "store")]
+        self.saved.wake(&mut self.wakes);
     }
 
     /// Encoded properties of CONNECT.
@@ -119,6 +166,10 @@ impl Inbox for Front {
                 self.wakes.extend(self.waiters.done(tag, outcome));
             }
         }
+    }
+
+    fn stored(&mut self, tag: Tag) {
+        self.wakes.extend(self.waiters.stored(tag));
     }
 
     fn room(&mut self) {

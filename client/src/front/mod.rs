@@ -7,10 +7,13 @@ mod connect;
 mod error;
 mod handle;
 mod inbox;
+#[cfg(feature = "store")]
+mod keep;
+#[cfg(feature = "store")]
+mod keeper;
 mod message;
 mod publish;
 mod request;
-mod roads;
 mod shared;
 mod state;
 mod streams;
@@ -23,6 +26,8 @@ pub use builder::{BuildError, Builder};
 pub use connect::{Credentials, Will};
 pub use error::{NotDelivered, PublishError, SubscribeError};
 pub use handle::{Client, Driver, Stopped};
+#[cfg(feature = "store")]
+pub use keep::StoreStatus;
 pub use message::{Message, MessageProperties};
 pub use publish::{Delivery, Publish};
 pub use request::RequestError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use everlink_proto::engine::{Engine, Outgoing, Refused, Tag, WhenFull};
+use everlink_proto::engine::{Outgoing, Refused, Tag, WhenFull};
 use everlink_proto::topic::TopicName;
 use everlink_proto::wire::{Properties, Property, QoS, Version};
 
@@ -33,6 +33,7 @@ pub struct Publish<'a, P> {
     retain: bool,
     expiry: Option<Duration>,
     props: Vec<u8>,
+    mark: Option<&'a [u8]>,
 }
 
 impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
@@ -45,7 +46,16 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
             retain: false,
             expiry: None,
             props: Vec::new(),
+            mark: None,
         }
+    }
+
+    /// With a store: something of the application's own, such as how far it has read its input, that is
+    /// stored together with the message, both or neither. It takes the place of the mark before;
+    /// `FileStore::mark` gives it back. Without a store it is forgotten.
+    pub fn mark(mut self, mark: &'a [u8]) -> Self {
+        self.mark = Some(mark);
+        self
     }
 
     /// Sets the quality of service; the default is QoS 0.
@@ -119,7 +129,7 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
         poll_fn(|cx| {
             let mut waits = false;
             let offered = self.offer(topic, |front| {
-                waits = self.client.when_full == WhenFull::Wait;
+                waits = self.client.when_full == WhenFull::Wait || front.is_busy();
                 if waits {
                     place.wait(front, cx);
                 }
@@ -142,19 +152,18 @@ impl<'a, P: AsRef<[u8]>> Publish<'a, P> {
         full: impl FnOnce(&mut Front),
     ) -> Result<Delivery, Refused> {
         let shared = &self.client.shared;
-        let tag = shared.submit(self.expiry.is_some(), |engine, front, now| {
+        let (tag, number) = shared.submit(self.expiry.is_some(), |engine, front, now| {
             front.check_open()?;
             let tag = front.waiters.add();
-            engine.publish(now, &self.outgoing(topic, tag), front).map(|()| tag).inspect_err(
-                |refused| {
-                    front.waiters.release(tag);
-                    if *refused == Refused::QueueFull {
-                        full(front);
-                    }
-                },
-            )
+            let accepted = front.accept(engine, now, &self.outgoing(topic, tag), self.mark);
+            accepted.map(|number| (tag, number)).inspect_err(|refused| {
+                front.waiters.release(tag);
+                if *refused == Refused::QueueFull {
+                    full(front);
+                }
+            })
         })?;
-        Ok(Delivery { shared: shared.clone(), tag, awaited: false })
+        Ok(Delivery { shared: shared.clone(), tag, number, awaited: false })
     }
 
     fn checked(&self) -> Result<TopicName<'a>, PublishError> {
@@ -205,7 +214,20 @@ impl<'a, P: AsRef<[u8]> + Send + Sync + 'a> IntoFuture for Publish<'a, P> {
 pub struct Delivery {
     shared: Arc<Shared>,
     tag: Tag,
+    /// Its number in the store, if it went only there.
+    number: Option<u64>,
     awaited: bool,
+}
+
+impl Delivery {
+    /// Waits until the message is in the store, as durable as was asked for: from here on the process may be
+    /// killed or the power go. `false`: it is not, because it has come to its end before, because there is no
+    /// store, or because the client was closed. At QoS 0 only a message that memory had no room for is stored.
+    ///
+    /// Cancel-safe.
+    pub async fn stored(&mut self) -> bool {
+        poll_fn(|cx| self.shared.look(|_, front| front.waiters.poll_stored(self.tag, cx))).await
+    }
 }
 
 impl Future for Delivery {
@@ -227,7 +249,7 @@ impl Future for Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         self.shared.look(|_, front| {
-            front.waiters.abandon(self.tag);
+            front.abandon(self.tag, self.number);
             front.awaited -= usize::from(self.awaited);
         });
     }

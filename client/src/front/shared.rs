@@ -1,6 +1,8 @@
 //! The engine and what belongs to it, shared by the driver and all handles.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "store")]
+use std::task::Poll;
 use std::task::{Context, Waker};
 
 use everlink_proto::engine::{Cause, Engine, Event, Fault, Input, Receipt, Refused, Status, Step};
@@ -124,9 +126,41 @@ impl Shared {
         let core = &mut *guard;
         let result = f(&mut core.engine, &mut core.front, now);
         core.notice_idle();
+        core.keep();
         core.kick();
         guard.release();
         result
+    }
+
+    /// What the keeper has to say.
+    #[cfg(feature = "store")]
+    pub(crate) fn settle(&self, f: impl FnOnce(&mut Engine_, &mut Front)) {
+        self.change(|engine, front, _| f(engine, front));
+    }
+
+    /// The present time.
+    #[cfg(feature = "store")]
+    pub(crate) fn now(&self) -> Instant {
+        clock::now(self.start)
+    }
+
+    /// See [`Client::saved`](super::Client::saved).
+    #[cfg(feature = "store")]
+    pub(crate) async fn saved(&self) -> bool {
+        let mut place = super::wakes::Place::new(self, |front| &mut front.saved);
+        std::future::poll_fn(|cx| {
+            self.look(|engine, front| {
+                let Some(keep) = &mut front.keep else { return Poll::Ready(true) };
+                if keep.is_saved(engine) || keep.trouble.is_some() {
+                    return Poll::Ready(keep.is_saved(engine));
+                }
+                keep.hurry = true;
+                keep.kick();
+                place.wait(front, cx);
+                Poll::Pending
+            })
+        })
+        .await
     }
 
     /// As [`change`](Self::change), for publishing: the state of the connection stays as it is, and
@@ -166,6 +200,7 @@ impl Shared {
         let _ = engine.handle(now, Input::Closed(fault), front);
         engine.close(now, Disconnect::default());
         front.close();
+        guard.keep();
         self.show(guard);
     }
 }
@@ -173,7 +208,7 @@ impl Shared {
 impl Core {
     /// Wakes those who wait for the end of every message, if it has come.
     fn notice_idle(&mut self) {
-        if !self.front.idle.is_empty() && self.engine.held() == 0 {
+        if !self.front.idle.is_empty() && self.front.held(&self.engine) == 0 {
             self.front.idle.wake(&mut self.front.wakes);
         }
     }
@@ -189,6 +224,15 @@ impl Core {
         }
         // The engine has something to send, but was asked already.
         self.front.wakes.extend(self.driver.clone());
+    }
+
+    /// Takes over what has to be written to the store.
+    #[inline]
+    fn keep(&mut self) {
+        #[cfg(feature = "store")]
+        if let Some(keep) = &mut self.front.keep {
+            keep.collect(&mut self.engine);
+        }
     }
 
     /// Lets the driver know that something changed.
@@ -262,6 +306,7 @@ impl Share for DriverShare {
         let result = f(&mut core.engine, &mut core.front);
         core.acknowledge_dropped();
         core.notice_idle();
+        core.keep();
         self.0.show(guard);
         result
     }
@@ -287,15 +332,10 @@ impl Share for DriverShare {
         match event {
             Event::Up { resumed } => tracing::info!(resumed, "connected"),
             Event::Down(fault) => {
-                let fault = front.explain(&fault);
-                tracing::warn!(
-                    fault,
-                    attempts = engine.status().attempts,
-                    "connection lost or attempt failed"
-                );
+                tracing::warn!(%fault, attempts = engine.status().attempts, "connection lost or attempt failed");
             }
             Event::GaveUp(fault) => {
-                tracing::error!(fault = front.explain(&fault), "giving up");
+                tracing::error!(%fault, "giving up");
                 front.close();
             }
             Event::Closed => {

@@ -104,6 +104,10 @@ enum Slot {
     Waiting,
     /// Not yet ended; the waker is in the extra.
     Watched,
+    /// As `Waiting`, and on the durable medium.
+    Stored,
+    /// As `Watched`, and on the durable medium.
+    StoredWatched,
     /// Not yet ended, and nobody cares.
     Abandoned,
     /// Not yet ended, but the client was closed.
@@ -156,11 +160,11 @@ impl Waiters {
                 self.release(tag);
                 None
             }
-            Slot::Waiting | Slot::Held => {
+            Slot::Waiting | Slot::Stored | Slot::Held => {
                 self.end(index, outcome);
                 None
             }
-            Slot::Watched => {
+            Slot::Watched | Slot::StoredWatched => {
                 let waker = std::mem::replace(&mut self.extras[index], Extra::None);
                 self.end(index, outcome);
                 if let Extra::Waker(waker) = waker { Some(waker) } else { None }
@@ -189,15 +193,8 @@ impl Waiters {
     pub(crate) fn poll(&mut self, tag: Tag, cx: &Context<'_>) -> Poll<Outcome> {
         let index = (tag.0 - 1) as usize;
         match self.slots[index] {
-            Slot::Waiting => {
-                *self.extra(index) = Extra::Waker(cx.waker().clone());
-                self.slots[index] = Slot::Watched;
-                Poll::Pending
-            }
-            Slot::Watched => {
-                if let Extra::Waker(waker) = &mut self.extras[index] {
-                    waker.clone_from(cx.waker());
-                }
+            Slot::Waiting | Slot::Watched | Slot::Stored | Slot::StoredWatched => {
+                self.watch(index, cx);
                 Poll::Pending
             }
             Slot::Delivered(reason) => {
@@ -211,13 +208,57 @@ impl Waiters {
         }
     }
 
+    fn watch(&mut self, index: usize, cx: &Context<'_>) {
+        match (self.slots[index], self.extra(index)) {
+            (Slot::Watched | Slot::StoredWatched, Extra::Waker(waker)) => {
+                waker.clone_from(cx.waker());
+            }
+            (_, extra) => *extra = Extra::Waker(cx.waker().clone()),
+        }
+        self.slots[index] = match self.slots[index] {
+            Slot::Stored | Slot::StoredWatched => Slot::StoredWatched,
+            _ => Slot::Watched,
+        };
+    }
+
+    /// The message is on the durable medium. Gives who is to be woken.
+    pub(crate) fn stored(&mut self, tag: Tag) -> Option<Waker> {
+        let index = tag.0.checked_sub(1)? as usize;
+        match *self.slots.get(index)? {
+            Slot::Waiting => {
+                self.slots[index] = Slot::Stored;
+                None
+            }
+            Slot::Watched => {
+                self.slots[index] = Slot::StoredWatched;
+                match self.extra(index) {
+                    Extra::Waker(waker) => Some(waker.clone()),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Ready when the message is on the durable medium, or over.
+    pub(crate) fn poll_stored(&mut self, tag: Tag, cx: &Context<'_>) -> Poll<bool> {
+        let index = (tag.0 - 1) as usize;
+        match self.slots[index] {
+            Slot::Waiting | Slot::Watched => {
+                self.watch(index, cx);
+                Poll::Pending
+            }
+            slot => Poll::Ready(matches!(slot, Slot::Stored | Slot::StoredWatched)),
+        }
+    }
+
     /// The waiter is gone.
     #[inline]
     pub(crate) fn abandon(&mut self, tag: Tag) {
         let index = (tag.0 - 1) as usize;
         match self.slots[index] {
-            Slot::Waiting | Slot::Held => self.slots[index] = Slot::Abandoned,
-            Slot::Watched => {
+            Slot::Waiting | Slot::Stored | Slot::Held => self.slots[index] = Slot::Abandoned,
+            Slot::Watched | Slot::StoredWatched => {
                 self.extras[index] = Extra::None;
                 self.slots[index] = Slot::Abandoned;
             }
@@ -246,12 +287,12 @@ impl Waiters {
     /// The client is closed: everybody who still waits learns that.
     pub(crate) fn close(&mut self, wakes: &mut Wakes) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Slot::Watched = slot
+            if let Slot::Watched | Slot::StoredWatched = slot
                 && let Extra::Waker(waker) = std::mem::replace(&mut self.extras[index], Extra::None)
             {
                 wakes.push(waker);
             }
-            if let Slot::Waiting | Slot::Watched = slot {
+            if let Slot::Waiting | Slot::Watched | Slot::Stored | Slot::StoredWatched = slot {
                 *slot = Slot::Held;
             }
         }
