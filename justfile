@@ -44,6 +44,14 @@ fuzz MINUTES *TARGETS:
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
 
+# A queue on disk side by side with SQLite, redb and fjall.
+bench-store *ARGS:
+    cargo run --release --manifest-path bench/Cargo.toml --bin bench-store -- {{ARGS}}
+
+# Kills `everlink pub --store` at N random instants for each of QoS 1 and 2.
+kills N="1000":
+    EVERLINK_KILLS={{N}} cargo nextest run -p everlink-cli --test store_mosquitto killed --no-capture
+
 # What the client costs a board in flash and RAM, next to docs/size.md; `--record` writes that anew.
 size *ARGS:
     cargo run --quiet -p xtask -- size {{ARGS}}
@@ -55,7 +63,3 @@ power-cuts N="100":
 # The emulated board: tests with `board` in their name; `firmware/README.md` tells how to run it by hand.
 board *ARGS:
     cargo nextest run -p board-tests {{ARGS}}
-
-# Every check against real brokers: `just brokers mosquitto`; all of them need `brokers/install` once. See docs/brokers.md.
-brokers *ARGS:
-    cargo run --quiet -p everlink-brokers -- {{ARGS}}

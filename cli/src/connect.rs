@@ -1,18 +1,21 @@
 //! From flags to a client, and out again: one connection as every command uses it.
 
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 use std::time::Duration;
 
+use everlink::store::FileStore;
 use everlink::{
-    Authenticator, Builder, Cause, Client, Driver, Fault, FirstConnect, Step, Stopped, Version,
-    Will,
+    Authenticator, Builder, Cause, Client, Credentials, Driver, Fault, FirstConnect, Step, Stopped,
+    Version, Will,
 };
+use everlink_link::tcp::TcpOptions;
+use everlink_link::{Endpoint, Url};
 use tokio::task::JoinHandle;
 
 use crate::args::{ConnectionArgs, OwnedProperty, Packet};
 use crate::exit::Failure;
-use crate::secret::Secret;
-use crate::target::Target;
+use crate::secret::{self, Secret};
 
 /// How long taking leave may take.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -28,6 +31,68 @@ pub(crate) struct Wish<'a> {
     pub(crate) needs_session: bool,
     /// Whether the broker may be away at the start.
     pub(crate) patient: bool,
+}
+
+/// Broker and credentials, from `-h` and `-p` or from `-L`.
+#[derive(Debug)]
+pub(crate) struct Target {
+    endpoint: Endpoint,
+    user: Option<String>,
+    password: Option<Secret>,
+    /// What the URL says behind the host.
+    pub(crate) topic: Option<String>,
+}
+
+impl Target {
+    /// Reads the flags.
+    pub(crate) fn of(args: &ConnectionArgs) -> Result<Self, Failure> {
+        let Some(url) = &args.url else {
+            let endpoint = Endpoint::new(&args.host, args.port)
+                .map_err(|e| Failure::usage(format!("-h: {e}{}", hint(&args.host))))?;
+            return Ok(Self { endpoint, user: None, password: None, topic: None });
+        };
+        let url: Url = url.parse().map_err(|e| Failure::usage(format!("-L: {e}")))?;
+        Ok(Self {
+            endpoint: url.endpoint,
+            user: url.user,
+            password: url.password.map(Secret),
+            topic: Some(url.path).filter(|path| !path.is_empty()),
+        })
+    }
+
+    fn credentials(&self, args: &ConnectionArgs) -> Result<Credentials, Failure> {
+        let from_file = args.password_file.as_deref().map(read_password).transpose()?;
+        let given = args.password.clone().or(from_file).or_else(|| self.password.clone());
+        let username = args.username.clone().or_else(|| self.user.clone());
+        let password = given.or_else(|| {
+            // For whoever has a name: one variable may serve several brokers, some of them open.
+            let variable = std::env::var_os(secret::PASSWORD).filter(|_| username.is_some());
+            variable.map(|p| Secret(p.into_vec()))
+        });
+        if args.version == Version::V311 && username.is_none() && password.is_some() {
+            return Err(Failure::usage("MQTT 3.1.1 has a password only with a user name (-u)"));
+        }
+        Ok(Credentials { username, password: password.map(|p| p.0) })
+    }
+}
+
+/// For those who write `-h host:1883`.
+fn hint(host: &str) -> &'static str {
+    match host.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => " (the port is given with -p)",
+        _ if host.contains("://") => " (a URL is given with -L)",
+        _ => "",
+    }
+}
+
+fn read_password(path: &Path) -> Result<Secret, Failure> {
+    let mut bytes = std::fs::read(path)
+        .map_err(|e| Failure::usage(format!("--password-file {}: {e}", path.display())))?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        bytes.pop_if(|b| *b == b'\r');
+    }
+    Ok(Secret(bytes))
 }
 
 /// A running client.
@@ -50,10 +115,15 @@ impl Connection {
         args: &ConnectionArgs,
         target: &Target,
         wish: &Wish<'_>,
+        store: Option<FileStore>,
         shape: impl FnOnce(Builder) -> Builder,
     ) -> Result<Self, Failure> {
-        let broker = target.name();
-        let (builder, expires) = builder(args, target, wish)?;
+        let broker = target.endpoint.to_string();
+        let stored = store.as_ref().and_then(|s| s.client_id()).map(str::to_owned);
+        let (mut builder, expires) = builder(args, target, wish, stored)?;
+        if let Some(store) = store {
+            builder = builder.store(store);
+        }
         let (client, driver): (Client, Driver) =
             shape(builder).build().map_err(|e| Failure::usage(e.to_string()))?;
         Ok(Self {
@@ -73,7 +143,10 @@ impl Connection {
             None => self.fault().await,
         };
         self.over = Some(fault);
-        let line = format!("{}: {}", self.broker, self.client.explain(&fault));
+        let line = format!("{}: {fault}", self.broker);
+        if let Some(why) = self.damage() {
+            return Failure::not_done(format!("store: {why}"));
+        }
         match fault.cause {
             Cause::RefusedByBroker(_) | Cause::DisconnectedByBroker(_) => {
                 Failure::refused(match self.words() {
@@ -81,8 +154,6 @@ impl Connection {
                     None => line,
                 })
             }
-            // TLS is the broker's own.
-            Cause::Denied if fault.step == Step::Tls => Failure::refused(line),
             _ => Failure::not_done(line),
         }
     }
@@ -108,12 +179,18 @@ impl Connection {
         };
         tokio::select! {
             fault = refusal => fault,
+            () = crate::store::damaged(client) => Fault::new(Step::Closing, Cause::Requested),
             // Nobody closes the client while this is awaited.
             stopped = &mut self.driver => match stopped {
                 Ok(Stopped { fault: Some(fault), .. }) => fault,
                 Ok(_) | Err(_) => Fault::new(Step::Closing, Cause::Requested),
             },
         }
+    }
+
+    /// What is wrong with the store, if that cannot get better.
+    fn damage(&self) -> Option<String> {
+        crate::store::damage(&self.client)
     }
 
     /// The broker's own words about its last refusal.
@@ -138,6 +215,7 @@ fn builder(
     args: &ConnectionArgs,
     target: &Target,
     wish: &Wish<'_>,
+    stored: Option<String>,
 ) -> Result<(Builder, Option<Duration>), Failure> {
     if args.version == Version::V311 {
         if !args.properties.is_empty() {
@@ -152,14 +230,16 @@ fn builder(
         true => FirstConnect::Forever,
         false => FirstConnect::Fail,
     });
-    let mut builder = Client::builder(target.url())
+    let mut tcp = TcpOptions::default();
+    tcp.local_address = args.bind;
+    let mut builder = Client::builder(format!("mqtt://{}", target.endpoint))
         .version(args.version)
         .credentials(target.credentials(args)?)
         .keep_alive(args.keepalive)
         .response_time(args.response_time)
         .adaptive(args.adaptive)
-        .first_connect(first);
-    builder = target.road(builder, args)?;
+        .first_connect(first)
+        .tcp(tcp);
     if let Some(interval) = args.ping_interval {
         builder = builder.ping_interval(interval);
     }
@@ -167,7 +247,7 @@ fn builder(
         builder = builder.will(will);
     }
     builder = connect_properties(builder, args)?;
-    session(builder, args, target, wish)
+    session(builder, args, target, wish, stored)
 }
 
 /// What no CONNECT can hold, by the flag it came with.
@@ -195,13 +275,18 @@ fn session(
     args: &ConnectionArgs,
     target: &Target,
     wish: &Wish<'_>,
+    stored: Option<String>,
 ) -> Result<(Builder, Option<Duration>), Failure> {
     let id = match (&args.id, &args.id_prefix) {
         (Some(id), _) => id.clone(),
+        (None, Some(_)) if args.store.directory.is_some() => {
+            return Err(Failure::usage("-I: a store needs an identifier that lasts, with -i"));
+        }
+        (None, None) if stored.is_some() => stored.unwrap_or_default(),
         (None, Some(prefix)) => format!("{prefix}{}", std::process::id()),
-        (None, None) if args.keep_session => {
-            let broker = target.name();
-            let parts = std::iter::once(broker.as_str());
+        (None, None) if args.keeps_session() => {
+            let endpoint = target.endpoint.to_string();
+            let parts = std::iter::once(endpoint.as_str());
             let parts: Vec<&str> = parts.chain(wish.topics.iter().map(String::as_str)).collect();
             crate::identity::derived(wish.command, &parts)?
         }
@@ -215,7 +300,7 @@ fn session(
         OwnedProperty::SessionExpiryInterval(seconds) => Some(*seconds),
         _ => None,
     });
-    let kept = args.keep_session || expiry.is_some_and(|seconds| seconds > 0);
+    let kept = args.keeps_session() || expiry.is_some_and(|seconds| seconds > 0);
     if at_end.is_some_and(|seconds| seconds > 0) && !kept {
         // What was to end with the connection cannot be prolonged.
         return Err(Failure::usage("-D disconnect session-expiry-interval needs -c or -x"));
@@ -223,7 +308,7 @@ fn session(
     let seconds = |s: u32| Duration::from_secs(s.into());
     if kept {
         let expiry = expiry.unwrap_or(u32::MAX);
-        builder = builder.clean_start(!args.keep_session).session_expiry(seconds(expiry));
+        builder = builder.clean_start(!args.keeps_session()).session_expiry(seconds(expiry));
         return Ok((builder.ephemeral(false), at_end.map(seconds)));
     }
     if made_up {

@@ -14,8 +14,8 @@ mod output;
 mod publish;
 mod secret;
 mod signals;
+mod store;
 mod subscribe;
-mod target;
 mod usage;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -9,7 +9,7 @@ use clap::Args;
 use everlink::{FirstConnect, QoS, Version};
 
 use super::property::Properties;
-use super::road::TlsArgs;
+use super::store::StoreArgs;
 use super::values;
 use crate::secret::Secret;
 
@@ -21,13 +21,12 @@ pub(crate) struct ConnectionArgs {
     #[arg(short = 'h', long, value_name = "HOST", default_value = "localhost", help_heading = BROKER)]
     pub(crate) host: String,
 
-    /// Its port [default: 1883, with TLS 8883]
-    #[arg(short, long, value_name = "PORT", help_heading = BROKER,
+    /// Its port
+    #[arg(short, long, value_name = "PORT", default_value_t = 1883, help_heading = BROKER,
         allow_negative_numbers = true, value_parser = values::whole(1..=u16::MAX))]
-    pub(crate) port: Option<u16>,
+    pub(crate) port: u16,
 
-    /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC. With TLS it
-    /// begins with mqtts://
+    /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = BROKER)]
     pub(crate) url: Option<String>,
 
@@ -39,9 +38,6 @@ pub(crate) struct ConnectionArgs {
     /// Connect from this local address
     #[arg(short = 'A', value_name = "ADDRESS", help_heading = BROKER)]
     pub(crate) bind: Option<IpAddr>,
-
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
 
     /// User name
     #[arg(short, long, value_name = "USER", allow_hyphen_values = true, help_heading = IDENTITY)]
@@ -57,8 +53,8 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "password", help_heading = IDENTITY)]
     pub(crate) password_file: Option<PathBuf>,
 
-    /// Client Identifier; without one it is random, or with -c derived from the machine, the
-    /// command, the broker and the topics
+    /// Client Identifier; without one it is random, or with -c or --store derived from the machine,
+    /// the command, the broker and the topics; an existing store knows its own
     #[arg(short = 'i', long, value_name = "ID", help_heading = IDENTITY)]
     pub(crate) id: Option<String>,
 
@@ -78,6 +74,9 @@ pub(crate) struct ConnectionArgs {
 
     #[command(flatten)]
     pub(crate) properties: Properties,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 
     /// Topic of the will, which the broker publishes if we vanish
     #[arg(long, value_name = "TOPIC", help_heading = WILL)]
@@ -135,6 +134,13 @@ pub(crate) struct ConnectionArgs {
     /// Print this help
     #[arg(long, action = clap::ArgAction::Help, help_heading = OUTPUT)]
     help: Option<bool>,
+}
+
+impl ConnectionArgs {
+    /// Whether the session outlives this run.
+    pub(crate) fn keeps_session(&self) -> bool {
+        self.keep_session || self.store.directory.is_some()
+    }
 }
 
 pub(super) const BROKER: &str = "Broker";

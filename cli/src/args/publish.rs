@@ -56,12 +56,12 @@ pub(crate) struct PubArgs {
         value_parser = values::some_seconds)]
     pub(crate) expiry: Option<Duration>,
 
-    /// Most messages to hold while they cannot be sent
-    #[arg(long, value_name = "N", default_value_t = 1000, help_heading = QUEUE,
+    /// Most messages to hold while they cannot be sent [default: 1000; with --store as many as it takes]
+    #[arg(long, value_name = "N", help_heading = QUEUE,
         allow_negative_numbers = true, value_parser = values::whole(1..=usize::MAX))]
-    pub(crate) queue_messages: usize,
+    pub(crate) queue_messages: Option<usize>,
 
-    /// Most bytes to hold [default: 16 MiB, or what one message needs]
+    /// Most bytes to hold [default: 16 MiB, or what one message needs; with --store as many as it takes]
     #[arg(long, value_name = "N", help_heading = QUEUE,
         allow_negative_numbers = true, value_parser = values::whole(1..=usize::MAX))]
     pub(crate) queue_bytes: Option<usize>,
@@ -130,6 +130,14 @@ Accepted are all messages taken from the input; the other five numbers add up to
 queue rejects, and what is too large for it, counts as dropped.
 
 MQTT 3.1.1 brokers cannot say that they refuse a message: it counts as delivered.
+
+With --store, messages of QoS 1 and 2 are in the store until they are delivered, and a run that was killed
+is continued by the next one with the same store: what is there goes out first, in order, at QoS 2 once. With
+-l and a file as standard input, reading goes on behind the last line that was stored; from a pipe it
+cannot, so whoever writes into it looks for the lines that --json calls stored:
+  {{\"n\":1,\"stored\":true}}
+Messages of earlier runs count as accepted too, but have no \"n\". Everything is explained in
+docs/store.md.
 
 {}",
         exit::CODES

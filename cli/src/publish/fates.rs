@@ -2,6 +2,7 @@
 
 use everlink::{Ack, Delivery, Outcome};
 use futures_util::StreamExt;
+use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -29,6 +30,30 @@ struct Fate {
     outcome: &'static str,
     reason: Option<String>,
     ms: u64,
+}
+
+/// The line before it, with a store.
+#[derive(Debug, Serialize)]
+struct Stored {
+    n: u64,
+    stored: bool,
+}
+
+/// What comes next of a message.
+enum Step {
+    Stored(u64, Instant, Delivery),
+    Fate(Option<Fate>),
+}
+
+async fn stored(n: u64, at: Instant, mut delivery: Delivery) -> Step {
+    match delivery.stored().await {
+        true => Step::Stored(n, at, delivery),
+        false => fate(n, at, delivery).await,
+    }
+}
+
+async fn fate(n: u64, at: Instant, delivery: Delivery) -> Step {
+    Step::Fate(Fate::of(n, at, &delivery.await))
 }
 
 impl Fate {
@@ -65,11 +90,13 @@ pub(super) struct Reporter {
     changes: Changes,
     output: Output,
     lines: Vec<u8>,
+    stores: bool,
 }
 
 impl Reporter {
-    pub(super) fn new(known: mpsc::Receiver<Known>, changes: Changes) -> Self {
-        Self { known, changes, output: Output::default(), lines: Vec::new() }
+    /// With `stores` it tells as well when each message is in the store.
+    pub(super) fn new(known: mpsc::Receiver<Known>, changes: Changes, stores: bool) -> Self {
+        Self { known, changes, output: Output::default(), lines: Vec::new(), stores }
     }
 
     /// Until no further message comes and the fate of each is known, or will not be.
@@ -79,7 +106,13 @@ impl Reporter {
         while more || !waiting.is_empty() {
             tokio::select! {
                 biased;
-                Some(fate) = waiting.next(), if !waiting.is_empty() => self.line(&fate),
+                Some(step) = waiting.next(), if !waiting.is_empty() => match step {
+                    Step::Fate(fate) => self.line(&fate),
+                    Step::Stored(n, at, delivery) => {
+                        self.line(&Some(Stored { n, stored: true }));
+                        waiting.push(Either::Right(fate(n, at, delivery)));
+                    }
+                },
                 change = self.changes.next() => self.change(&change),
                 known = self.known.recv(), if more => match known {
                     None => more = false,
@@ -88,7 +121,10 @@ impl Reporter {
                         self.line(&Some(Fate { n, outcome: "dropped", reason, ms: 0 }));
                     }
                     Some(Known::Accepted { n, at, delivery }) => {
-                        waiting.push(async move { Fate::of(n, at, &delivery.await) });
+                        waiting.push(match self.stores {
+                            true => Either::Left(stored(n, at, delivery)),
+                            false => Either::Right(fate(n, at, delivery)),
+                        });
                     }
                 },
                 // Nothing is ready any more: what was gathered can go.

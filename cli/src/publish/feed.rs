@@ -88,6 +88,7 @@ pub(super) struct Feed {
     taken: u64,
     refused: u64,
     broken: Option<String>,
+    over: bool,
 }
 
 impl Feed {
@@ -98,15 +99,20 @@ impl Feed {
         input: Input,
         known: Option<mpsc::Sender<Known>>,
     ) -> Self {
-        Self { client, template, input, known, taken: 0, refused: 0, broken: None }
+        let taken = input.resumed();
+        Self { client, template, input, known, taken, refused: 0, broken: None, over: false }
     }
 
     /// Until the end of the input, or of the client.
     pub(super) async fn run(&mut self) {
-        while let Some(item) = self.input.next().await {
+        loop {
+            let Some(item) = self.input.next().await else {
+                self.over = true;
+                return;
+            };
             let n = self.taken + 1;
             let payload = match item {
-                Item::Payload(payload) => Ok(payload),
+                Item::Payload(payload, place) => Ok((payload, place)),
                 Item::TooLong => Err(Refused::TooLarge),
                 Item::Broken(why) => {
                     self.broken = Some(why);
@@ -114,7 +120,13 @@ impl Feed {
                 }
             };
             let accepted = match payload {
-                Ok(payload) => self.template.message(&self.client, payload).accepted().await,
+                Ok((payload, place)) => {
+                    let message = self.template.message(&self.client, payload);
+                    match place.map(|place| place.encode()) {
+                        Some(mark) => message.mark(&mark).accepted().await,
+                        None => message.accepted().await,
+                    }
+                }
                 Err(refused) => Err(refused.into()),
             };
             let known = match accepted {
@@ -133,6 +145,11 @@ impl Feed {
             // The connection must get its turn even if the input never makes us wait.
             tokio::task::consume_budget().await;
         }
+    }
+
+    /// Whether the input came to its end.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Messages taken from the input.

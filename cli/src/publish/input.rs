@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::args::Source;
 use crate::exit::Failure;
+use crate::store::Place;
 
 /// How much is read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -27,8 +28,8 @@ pub(crate) enum Input {
 /// What the input gives.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
-    /// A message.
-    Payload(&'a [u8]),
+    /// A message, and where the input goes on behind it, if it could be read again from there.
+    Payload(&'a [u8], Option<Place>),
     /// A line that no queue of ours can hold; it was skipped.
     TooLong,
     /// The input broke; nothing more will come.
@@ -42,9 +43,11 @@ impl Input {
         source: &Source,
         (times, pause): (u64, Duration),
         limit: usize,
+        mark: Option<&[u8]>,
     ) -> Result<Self, Failure> {
         if source.lines {
-            return Ok(Self::Lines(Lines::of_stdin(limit)));
+            let lines = Lines::of_stdin(limit, mark);
+            return lines.map(Self::Lines).map_err(|e| Failure::usage(format!("-l: {e}")));
         }
         let payload = if let Some(message) = &source.message {
             message.clone().into_vec()
@@ -68,6 +71,14 @@ impl Input {
         }
     }
 
+    /// Lines that an earlier run has taken.
+    pub(crate) fn resumed(&self) -> u64 {
+        match self {
+            Self::Same { .. } => 0,
+            Self::Lines(lines) => lines.resumed,
+        }
+    }
+
     /// The next message; `None` at the end. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Item<'_>> {
         match self {
@@ -77,7 +88,7 @@ impl Input {
                     tokio::time::sleep(*pause).await;
                 }
                 (*left, *begun) = (*left - 1, true);
-                Some(Item::Payload(payload))
+                Some(Item::Payload(payload, None))
             }
             Self::Lines(lines) => lines.next().await,
         }
@@ -98,43 +109,66 @@ fn read_whole(from: impl Read) -> io::Result<Vec<u8>> {
 pub(crate) struct Lines {
     chunks: mpsc::Receiver<Chunk>,
     chunk: Vec<u8>,
+    /// Where the chunk begins in the input, counted from where we began to read.
+    start: u64,
     at: usize,
+    /// Where we began to read.
+    place: Option<Place>,
+    resumed: u64,
+    taken: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Chunk {
-    /// Whole lines; only the last one of all may lack its end.
-    Lines(Vec<u8>),
+    /// Where it begins, and whole lines; only the last one of all may lack its end.
+    Lines(u64, Vec<u8>),
     TooLong,
     Broken(String),
 }
 
 impl Lines {
-    fn of_stdin(limit: usize) -> Self {
+    /// Goes on where an earlier run has left a mark.
+    fn of_stdin(limit: usize, mark: Option<&[u8]>) -> io::Result<Self> {
+        // Not through `Stdin`, whose small buffer would be in between.
+        let mut file = io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from)?;
+        let mut place = Place::of(&mut file);
+        if let (Some(place), Some(mark)) = (&mut place, mark) {
+            place.resume(&mut file, mark)?;
+        }
         let (sender, chunks) = mpsc::channel(2);
         std::thread::spawn(move || {
-            // Not through `Stdin`, whose small buffer would be in between.
-            let file = io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
-            let result = file.and_then(|file| read_lines(file, limit, &sender));
-            if let Err(error) = result {
+            if let Err(error) = read_lines(file, limit, &sender) {
                 let _ = sender.blocking_send(Chunk::Broken(error.to_string()));
             }
         });
-        Self { chunks, chunk: Vec::new(), at: 0 }
+        Ok(Self::new(chunks, place))
+    }
+
+    fn new(chunks: mpsc::Receiver<Chunk>, place: Option<Place>) -> Self {
+        let resumed = place.map_or(0, |place| place.lines);
+        Self { chunks, chunk: Vec::new(), start: 0, at: 0, place, resumed, taken: 0 }
     }
 
     async fn next(&mut self) -> Option<Item<'_>> {
         if self.at == self.chunk.len() {
             match self.chunks.recv().await? {
-                Chunk::Lines(lines) => (self.chunk, self.at) = (lines, 0),
-                Chunk::TooLong => return Some(Item::TooLong),
+                Chunk::Lines(start, lines) => {
+                    (self.start, self.chunk, self.at) = (start, lines, 0);
+                }
+                Chunk::TooLong => {
+                    self.taken += 1;
+                    return Some(Item::TooLong);
+                }
                 Chunk::Broken(why) => return Some(Item::Broken(why)),
             }
         }
         let rest = &self.chunk[self.at..];
         let line = rest.split(|b| *b == b'\n').next().unwrap_or(rest);
         self.at += (line.len() + 1).min(rest.len());
-        Some(Item::Payload(line))
+        self.taken += 1;
+        let behind = self.start + self.at as u64;
+        let place = self.place.map(|place| place.behind(behind, self.taken));
+        Some(Item::Payload(line, place))
     }
 }
 
@@ -143,6 +177,7 @@ impl Lines {
 fn read_lines(mut from: impl Read, limit: usize, to: &mpsc::Sender<Chunk>) -> io::Result<()> {
     let mut buffer: Vec<u8> = Vec::new();
     let mut filled = 0;
+    let mut read = 0;
     // In the middle of a line that is too long.
     let mut skipping = false;
     loop {
@@ -153,6 +188,7 @@ fn read_lines(mut from: impl Read, limit: usize, to: &mpsc::Sender<Chunk>) -> io
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             result => result?,
         };
+        read += n as u64;
         // What was there before has no line end, or it would have been sent.
         let mut unseen = filled;
         if skipping {
@@ -176,7 +212,8 @@ fn read_lines(mut from: impl Read, limit: usize, to: &mpsc::Sender<Chunk>) -> io
         if end > 0 {
             let rest = buffer[end..filled].to_vec();
             buffer.truncate(end);
-            if to.blocking_send(Chunk::Lines(std::mem::replace(&mut buffer, rest))).is_err() {
+            let lines = Chunk::Lines(read - filled as u64, std::mem::replace(&mut buffer, rest));
+            if to.blocking_send(lines).is_err() {
                 return Ok(());
             }
             filled -= end;
@@ -213,13 +250,13 @@ mod tests {
         let (sender, chunks) = mpsc::channel(10_000);
         read_lines(Dribble(text, step), limit, &sender).expect("reading memory");
         drop(sender);
-        let mut lines = Lines { chunks, chunk: Vec::new(), at: 0 };
+        let mut lines = Lines::new(chunks, None);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let mut seen = Vec::new();
             while let Some(item) = lines.next().await {
                 seen.push(match item {
-                    Item::Payload(line) => Some(line.to_vec()),
+                    Item::Payload(line, _) => Some(line.to_vec()),
                     Item::TooLong => None,
                     Item::Broken(why) => panic!("{why}"),
                 });

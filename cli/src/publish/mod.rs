@@ -8,23 +8,25 @@ mod summary;
 use std::pin::pin;
 use std::time::Duration;
 
+use everlink::store::FileStore;
 use everlink::{QoS, TopicName, Version};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::args::PubArgs;
-use crate::connect::{Connection, Wish};
+use crate::connect::{Connection, Target, Wish};
 use crate::exit::{Exit, Failure, explain_yourself, say};
 use crate::notice::{Changes, Narration};
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::target::Target;
 use fates::{Known, Reporter};
 use feed::{Feed, Template};
 use input::Input;
 use summary::Summary;
 
+/// Messages of the queue.
+const QUEUE_MESSAGES: usize = 1000;
 /// Bytes of the queue, unless one message needs more.
 const QUEUE_BYTES: usize = 16 << 20;
 /// Longest wait after a signal, unless `--drain` says otherwise.
@@ -38,13 +40,19 @@ pub(crate) async fn run(args: PubArgs) -> Result<Exit, Failure> {
     let target = Target::of(&args.connection)?;
     let topic = topic(&args, &target)?;
     let template = Template::of(&args, topic)?;
-    let line_limit = args.queue_bytes.unwrap_or(QUEUE_BYTES);
+    let stored = args.connection.store.directory.is_some();
+    let asked = args.queue_bytes.unwrap_or(QUEUE_BYTES);
+    let line_limit = if stored { asked.min(QUEUE_BYTES) } else { asked };
     let times = (args.repeat, args.repeat_delay);
-    let input = Input::open(&args.source, times, line_limit)?;
+    let store = crate::store::open(&args.connection.store)?;
+    let stores = store.is_some();
+    let mark = store.as_ref().and_then(|store| store.mark()).map(<[u8]>::to_vec);
+    let input = Input::open(&args.source, times, line_limit, mark.as_deref())?;
+    tell_of_earlier_run(&args, store.as_ref(), &input);
     let mut signals = Signals::new().map_err(|e| Failure::not_done(format!("signals: {e}")))?;
-    let connection = open(&args, &target, &template, &input)?;
+    let connection = open(&args, &target, &template, &input, store)?;
     let client = connection.client.clone();
-    let (known, reporter) = report(&args, &connection);
+    let (known, reporter) = report(&args, &connection, stores);
     let feed = Feed::new(client.clone(), template, input, known);
     let end = Run { args: &args, connection }.go(feed, &mut signals).await;
     let mut output = reporter.end(end.signalled).await;
@@ -68,6 +76,19 @@ pub(crate) async fn run(args: PubArgs) -> Result<Exit, Failure> {
     output.failure().map_or(Ok(exit), |why| Err(Failure::not_done(why)))
 }
 
+/// What a run that was ended has left for this one.
+fn tell_of_earlier_run(args: &PubArgs, store: Option<&FileStore>, input: &Input) {
+    let Some(store) = store.filter(|_| !args.connection.quiet) else { return };
+    let messages = store.messages();
+    if messages > 0 {
+        say(format_args!("{messages} messages of an earlier run are in the store"));
+    }
+    let lines = input.resumed();
+    if lines > 0 {
+        say(format_args!("the first {lines} lines were taken by an earlier run"));
+    }
+}
+
 fn topic(args: &PubArgs, target: &Target) -> Result<String, Failure> {
     let topic = match (&args.topic, &target.topic) {
         (Some(_), Some(_)) => return Err(Failure::usage("two topics: one in -t, one in the URL")),
@@ -83,6 +104,7 @@ fn open(
     target: &Target,
     template: &Template,
     input: &Input,
+    store: Option<FileStore>,
 ) -> Result<Connection, Failure> {
     let topics = [template.topic().to_owned()];
     let wish = Wish {
@@ -94,21 +116,34 @@ fn open(
             Version::V5 => args.qos != QoS::AtMostOnce,
             Version::V311 => args.qos == QoS::ExactlyOnce,
         },
-        patient: args.source.lines,
+        patient: args.source.lines || store.is_some(),
     };
     let needed = input.longest().map_or(0, |payload| payload + template.overhead());
     let bytes = args.queue_bytes.unwrap_or_else(|| QUEUE_BYTES.max(needed));
-    Connection::open(&args.connection, target, &wish, |builder| {
-        builder.queue(args.queue_messages, bytes).when_full(args.when_full).window(args.window)
+    // With a store, memory bounds nothing but messages larger than it holds of a queue.
+    let limited = args.queue_messages.is_some() || args.queue_bytes.is_some();
+    let most = if store.is_some() { usize::MAX } else { QUEUE_MESSAGES };
+    let unlimited = store.is_some() && !limited && needed <= QUEUE_BYTES;
+    let few = if needed > QUEUE_BYTES { QUEUE_MESSAGES } else { most };
+    Connection::open(&args.connection, target, &wish, store, |builder| {
+        let builder = builder.when_full(args.when_full).window(args.window);
+        match unlimited {
+            true => builder,
+            false => builder.queue(args.queue_messages.unwrap_or(few), bytes),
+        }
     })
 }
 
 /// Starts whoever tells the user what happens.
-fn report(args: &PubArgs, connection: &Connection) -> (Option<mpsc::Sender<Known>>, Report) {
+fn report(
+    args: &PubArgs,
+    connection: &Connection,
+    stores: bool,
+) -> (Option<mpsc::Sender<Known>>, Report) {
     let Connection { client, gives_up, .. } = connection;
     if args.connection.json {
         let (sender, known) = mpsc::channel(FATES);
-        let reporter = Reporter::new(known, Changes::of(client));
+        let reporter = Reporter::new(known, Changes::of(client), stores);
         return (Some(sender), Report::Json(tokio::spawn(reporter.run())));
     }
     let talkative = !args.connection.quiet;
@@ -189,6 +224,10 @@ impl Run<'_> {
         }
         let summary = Summary::of(&client, feed.refused());
         let (lines, broken) = (feed.taken(), feed.broken());
+        if feed.is_over() && client.held() == 0 {
+            // The next run has the same input anew.
+            client.set_mark(&[]);
+        }
         drop(feed);
         self.connection.leave(signalled > 1).await;
         End { summary, lines, signalled: signalled > 0, interrupted, failure, broken }
