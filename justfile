@@ -63,3 +63,7 @@ power-cuts N="100":
 # The emulated board: tests with `board` in their name; `firmware/README.md` tells how to run it by hand.
 board *ARGS:
     cargo nextest run -p board-tests {{ARGS}}
+
+# Every check against real brokers: `just brokers mosquitto`; all of them need `brokers/install` once. See docs/brokers.md.
+brokers *ARGS:
+    cargo run --quiet -p everlink-brokers -- {{ARGS}}

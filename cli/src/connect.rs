@@ -1,21 +1,19 @@
 //! From flags to a client, and out again: one connection as every command uses it.
 
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
 use std::time::Duration;
 
 use everlink::store::FileStore;
 use everlink::{
-    Authenticator, Builder, Cause, Client, Credentials, Driver, Fault, FirstConnect, Step, Stopped,
-    Version, Will,
+    Authenticator, Builder, Cause, Client, Driver, Fault, FirstConnect, Step, Stopped, Version,
+    Will,
 };
-use everlink_link::tcp::TcpOptions;
-use everlink_link::{Endpoint, Url};
 use tokio::task::JoinHandle;
 
 use crate::args::{ConnectionArgs, OwnedProperty, Packet};
 use crate::exit::Failure;
-use crate::secret::{self, Secret};
+use crate::secret::Secret;
+use crate::target::Target;
 
 /// How long taking leave may take.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -31,68 +29,6 @@ pub(crate) struct Wish<'a> {
     pub(crate) needs_session: bool,
     /// Whether the broker may be away at the start.
     pub(crate) patient: bool,
-}
-
-/// Broker and credentials, from `-h` and `-p` or from `-L`.
-#[derive(Debug)]
-pub(crate) struct Target {
-    endpoint: Endpoint,
-    user: Option<String>,
-    password: Option<Secret>,
-    /// What the URL says behind the host.
-    pub(crate) topic: Option<String>,
-}
-
-impl Target {
-    /// Reads the flags.
-    pub(crate) fn of(args: &ConnectionArgs) -> Result<Self, Failure> {
-        let Some(url) = &args.url else {
-            let endpoint = Endpoint::new(&args.host, args.port)
-                .map_err(|e| Failure::usage(format!("-h: {e}{}", hint(&args.host))))?;
-            return Ok(Self { endpoint, user: None, password: None, topic: None });
-        };
-        let url: Url = url.parse().map_err(|e| Failure::usage(format!("-L: {e}")))?;
-        Ok(Self {
-            endpoint: url.endpoint,
-            user: url.user,
-            password: url.password.map(Secret),
-            topic: Some(url.path).filter(|path| !path.is_empty()),
-        })
-    }
-
-    fn credentials(&self, args: &ConnectionArgs) -> Result<Credentials, Failure> {
-        let from_file = args.password_file.as_deref().map(read_password).transpose()?;
-        let given = args.password.clone().or(from_file).or_else(|| self.password.clone());
-        let username = args.username.clone().or_else(|| self.user.clone());
-        let password = given.or_else(|| {
-            // For whoever has a name: one variable may serve several brokers, some of them open.
-            let variable = std::env::var_os(secret::PASSWORD).filter(|_| username.is_some());
-            variable.map(|p| Secret(p.into_vec()))
-        });
-        if args.version == Version::V311 && username.is_none() && password.is_some() {
-            return Err(Failure::usage("MQTT 3.1.1 has a password only with a user name (-u)"));
-        }
-        Ok(Credentials { username, password: password.map(|p| p.0) })
-    }
-}
-
-/// For those who write `-h host:1883`.
-fn hint(host: &str) -> &'static str {
-    match host.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => " (the port is given with -p)",
-        _ if host.contains("://") => " (a URL is given with -L)",
-        _ => "",
-    }
-}
-
-fn read_password(path: &Path) -> Result<Secret, Failure> {
-    let mut bytes = std::fs::read(path)
-        .map_err(|e| Failure::usage(format!("--password-file {}: {e}", path.display())))?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        bytes.pop_if(|b| *b == b'\r');
-    }
-    Ok(Secret(bytes))
 }
 
 /// A running client.
@@ -118,7 +54,7 @@ impl Connection {
         store: Option<FileStore>,
         shape: impl FnOnce(Builder) -> Builder,
     ) -> Result<Self, Failure> {
-        let broker = target.endpoint.to_string();
+        let broker = target.name();
         let stored = store.as_ref().and_then(|s| s.client_id()).map(str::to_owned);
         let (mut builder, expires) = builder(args, target, wish, stored)?;
         if let Some(store) = store {
@@ -143,7 +79,7 @@ impl Connection {
             None => self.fault().await,
         };
         self.over = Some(fault);
-        let line = format!("{}: {fault}", self.broker);
+        let line = format!("{}: {}", self.broker, self.client.explain(&fault));
         if let Some(why) = self.damage() {
             return Failure::not_done(format!("store: {why}"));
         }
@@ -154,6 +90,8 @@ impl Connection {
                     None => line,
                 })
             }
+            // TLS is the broker's own.
+            Cause::Denied if fault.step == Step::Tls => Failure::refused(line),
             _ => Failure::not_done(line),
         }
     }
@@ -230,16 +168,14 @@ fn builder(
         true => FirstConnect::Forever,
         false => FirstConnect::Fail,
     });
-    let mut tcp = TcpOptions::default();
-    tcp.local_address = args.bind;
-    let mut builder = Client::builder(format!("mqtt://{}", target.endpoint))
+    let mut builder = Client::builder(target.url())
         .version(args.version)
         .credentials(target.credentials(args)?)
         .keep_alive(args.keepalive)
         .response_time(args.response_time)
         .adaptive(args.adaptive)
-        .first_connect(first)
-        .tcp(tcp);
+        .first_connect(first);
+    builder = target.road(builder, args)?;
     if let Some(interval) = args.ping_interval {
         builder = builder.ping_interval(interval);
     }
@@ -285,8 +221,8 @@ fn session(
         (None, None) if stored.is_some() => stored.unwrap_or_default(),
         (None, Some(prefix)) => format!("{prefix}{}", std::process::id()),
         (None, None) if args.keeps_session() => {
-            let endpoint = target.endpoint.to_string();
-            let parts = std::iter::once(endpoint.as_str());
+            let broker = target.name();
+            let parts = std::iter::once(broker.as_str());
             let parts: Vec<&str> = parts.chain(wish.topics.iter().map(String::as_str)).collect();
             crate::identity::derived(wish.command, &parts)?
         }

@@ -16,6 +16,7 @@ mod secret;
 mod signals;
 mod store;
 mod subscribe;
+mod target;
 mod usage;
 
 use clap::{CommandFactory, Parser, Subcommand};

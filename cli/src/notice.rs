@@ -11,10 +11,18 @@ use tokio::time::Instant;
 use crate::exit::say;
 
 /// The connection came up or went down.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
-    Up { resumed: bool, after: Option<Duration> },
-    Down { fault: Fault, next: Option<Instant> },
+    Up {
+        resumed: bool,
+        after: Option<Duration>,
+    },
+    /// `why` is the fault in words.
+    Down {
+        fault: Fault,
+        why: String,
+        next: Option<Instant>,
+    },
 }
 
 impl Change {
@@ -27,6 +35,7 @@ impl Change {
 /// Follows the state of a client.
 #[derive(Debug)]
 pub(crate) struct Changes {
+    client: Client,
     states: watch::Receiver<State>,
     last: Option<State>,
     down_since: Option<Instant>,
@@ -35,7 +44,8 @@ pub(crate) struct Changes {
 impl Changes {
     /// From now on.
     pub(crate) fn of(client: &Client) -> Self {
-        Self { states: client.watch(), last: None, down_since: None }
+        let states = client.watch();
+        Self { client: client.clone(), states, last: None, down_since: None }
     }
 
     /// The next change. Cancel-safe. Pending for ever once the client is gone.
@@ -68,7 +78,8 @@ impl Changes {
             }
             (Step::Backoff | Step::Idle, Some(fault)) if news => {
                 self.down_since.get_or_insert(state.since);
-                Some(Change::Down { fault, next: state.next_attempt })
+                let why = self.client.explain(&fault);
+                Some(Change::Down { fault, why, next: state.next_attempt })
             }
             _ => None,
         }
@@ -78,7 +89,7 @@ impl Changes {
 /// Puts changes into words, without saying the same again at each attempt.
 #[derive(Debug, Default)]
 struct Narrator {
-    told: Option<Fault>,
+    told: Option<String>,
     was_up: bool,
 }
 
@@ -99,13 +110,13 @@ impl Narrator {
             }
             // The last word, which the failure itself repeats.
             Change::Down { next: None, .. } => None,
-            Change::Down { fault, .. } if self.told == Some(*fault) => None,
-            Change::Down { fault, .. } => {
-                let first = self.told.replace(*fault).is_none();
+            Change::Down { why, .. } if self.told.as_ref() == Some(why) => None,
+            Change::Down { why, .. } => {
+                let first = self.told.replace(why.clone()).is_none();
                 Some(match (first, self.was_up) {
-                    (true, true) => format!("connection lost ({fault}), trying again"),
-                    (true, false) => format!("cannot connect ({fault}), trying again"),
-                    (false, _) => format!("still trying ({fault})"),
+                    (true, true) => format!("connection lost ({why}), trying again"),
+                    (true, false) => format!("cannot connect ({why}), trying again"),
+                    (false, _) => format!("still trying ({why})"),
                 })
             }
         }
@@ -157,10 +168,11 @@ impl From<&Change> for ChangeLine {
             Change::Up { .. } => {
                 Self { state: "up", stage: Step::Up.name(), fault: None, next_attempt_ms: None }
             }
-            Change::Down { fault, next } => Self {
+            Change::Down { fault, why, next } => Self {
                 state: "down",
                 stage: fault.step.name(),
-                fault: Some(fault.cause.to_string()),
+                // The stage is told already.
+                fault: Some(why.split_once(": ").map_or(why.as_str(), |(_, why)| why).to_owned()),
                 next_attempt_ms: next
                     .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64),
             },

@@ -6,20 +6,16 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::exit::{Exit, say};
 
-/// Flags of mosquitto's clients that belong to TLS, which this build does not have.
-const TLS: [&str; 12] = [
-    "--cafile",
-    "--capath",
-    "--cert",
-    "--key",
-    "--keyform",
-    "--ciphers",
-    "--insecure",
-    "--psk",
-    "--psk-identity",
-    "--tls-alpn",
-    "--tls-version",
-    "--tls-use-os-certs",
+/// Flags of mosquitto's clients about TLS that are not here, and what is.
+const TLS: [(&str, &str); 8] = [
+    ("--capath", "use --cafile with all certificates in one file"),
+    ("--keyform", "keys are PEM files"),
+    ("--tls-engine", "keys are PEM files"),
+    ("--tls-engine-kpass-sha1", "keys are PEM files"),
+    ("--ciphers", "TLS 1.2 and 1.3 are spoken with their safe ciphers"),
+    ("--tls-version", "TLS 1.2 and 1.3 are spoken with their safe ciphers"),
+    ("--psk", "use certificates"),
+    ("--psk-identity", "use certificates"),
 ];
 
 /// Prints help and version where they were asked for, and one line about a mistake.
@@ -42,9 +38,11 @@ fn one_line(error: &clap::Error) -> String {
         (error.kind(), error.get(ContextKind::InvalidArg))
     {
         let name = flag.split('=').next().unwrap_or(flag);
-        if TLS.contains(&name) || name == "--store" {
-            let what = if name == "--store" { "a store on disk" } else { "TLS" };
-            return format!("{name}: {what} is not in this build");
+        if let Some((_, instead)) = TLS.iter().find(|(flag, _)| *flag == name) {
+            return format!("{name} is not offered: {instead}");
+        }
+        if name == "--store" {
+            return format!("{name}: a store on disk is not in this build");
         }
     }
     if error.kind() == ErrorKind::InvalidUtf8 {

@@ -361,10 +361,13 @@ where
                     moved = true;
                 }
                 Poll::Ready(Err(cause)) => return Err(cause),
-                Poll::Pending => break,
+                Poll::Pending => return Ok(moved),
             }
         }
-        Ok(moved)
+        match pipe.poll_flush(cx) {
+            Poll::Ready(Err(cause)) => Err(cause),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(moved),
+        }
     }
 
     fn read<P: Pipe>(&mut self, cx: &mut Context<'_>, pipe: &mut P) -> Result<bool, Cause> {
@@ -391,15 +394,21 @@ where
         &mut self,
         cx: &mut Context<'_>,
         pipe: &mut P,
-        cause: Cause,
+        mut cause: Cause,
     ) -> Poll<Option<Depth>> {
-        while let Ok(more) = self.read(cx, pipe) {
-            if more {
-                self.hear();
-            } else if self.busy || self.clock.poll_alarm(self.deadline, cx).is_ready() {
-                break;
-            } else {
-                return Poll::Pending;
+        loop {
+            match self.read(cx, pipe) {
+                Ok(true) => self.hear(),
+                Ok(false) if self.busy => break,
+                Ok(false) if self.clock.poll_alarm(self.deadline, cx).is_ready() => break,
+                Ok(false) => return Poll::Pending,
+                Err(last) => {
+                    // Why we were cut off says more than that we were.
+                    if last.is_permanent() {
+                        cause = last;
+                    }
+                    break;
+                }
             }
         }
         self.lost(cause);
@@ -417,7 +426,11 @@ where
         self.hear();
         let now = self.clock.now();
         self.share.with(None, |engine, inbox| {
-            let step = engine.status().step;
+            // What TLS has against us comes when its handshake seems done.
+            let step = match cause {
+                Cause::Tls | Cause::Denied => Step::Tls,
+                _ => engine.status().step,
+            };
             let _ = engine.handle(now, Input::Closed(Fault::new(step, cause)), inbox);
         });
     }

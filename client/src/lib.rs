@@ -39,6 +39,11 @@ mod transmit;
 #[cfg(feature = "tokio")]
 pub use front::*;
 
+#[cfg(feature = "tls")]
+pub use everlink_link::tls::{Tls, TlsError, TlsFiles};
+#[cfg(feature = "tokio")]
+pub use everlink_link::{Road, RoadLink};
+
 pub use everlink_proto::engine::{Cause, Fault, Refused, Step, WhenFull};
 pub use everlink_proto::session::{Backoff, FirstConnect, Ladder, Limits, Stats};
 pub use everlink_proto::topic::{TopicError, TopicFilter, TopicName};

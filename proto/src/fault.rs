@@ -15,8 +15,12 @@ pub enum Step {
     Resolve,
     /// TCP or its equivalent.
     Transport,
+    /// A proxy is asked for a way to the broker.
+    Proxy,
     /// TLS handshake.
     Tls,
+    /// WebSocket handshake.
+    WebSocket,
     /// CONNECT sent, CONNACK awaited.
     Handshake,
     /// The session is connected.
@@ -34,7 +38,9 @@ impl Step {
             Self::Link => "link",
             Self::Resolve => "resolve",
             Self::Transport => "tcp",
+            Self::Proxy => "proxy",
             Self::Tls => "tls",
+            Self::WebSocket => "websocket",
             Self::Handshake => "mqtt",
             Self::Up => "up",
             Self::Closing => "closing",
@@ -101,6 +107,13 @@ pub enum Cause {
     Protocol(ReasonCode),
     /// TLS failed, for instance because the certificate is not trusted.
     Tls,
+    /// A proxy, a web server, TLS or the operating system does not let us in: other credentials,
+    /// another certificate or a permission are needed.
+    Denied,
+    /// The peer speaks something else than what the address promises.
+    WrongProtocol,
+    /// There is no such device or socket file.
+    NotFound,
     /// The application asked for a new connection or closed this one.
     Requested,
 }
@@ -123,7 +136,7 @@ impl Cause {
                 r,
                 ReasonCode::SESSION_TAKEN_OVER | ReasonCode::NOT_AUTHORIZED | ReasonCode::BANNED
             ),
-            Self::Tls => true,
+            Self::Tls | Self::Denied | Self::WrongProtocol => true,
             _ => false,
         }
     }
@@ -148,6 +161,9 @@ impl core::fmt::Display for Cause {
             Self::DisconnectedByBroker(r) => return write!(f, "disconnected by the broker: {r}"),
             Self::Protocol(r) => return write!(f, "protocol violation by the peer: {r}"),
             Self::Tls => "TLS failed",
+            Self::Denied => "access denied",
+            Self::WrongProtocol => "the peer speaks another protocol",
+            Self::NotFound => "no such device or socket",
             Self::Requested => "closed on request",
         })
     }

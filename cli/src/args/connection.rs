@@ -9,6 +9,7 @@ use clap::Args;
 use everlink::{FirstConnect, QoS, Version};
 
 use super::property::Properties;
+use super::road::TlsArgs;
 use super::store::StoreArgs;
 use super::values;
 use crate::secret::Secret;
@@ -21,12 +22,13 @@ pub(crate) struct ConnectionArgs {
     #[arg(short = 'h', long, value_name = "HOST", default_value = "localhost", help_heading = BROKER)]
     pub(crate) host: String,
 
-    /// Its port
-    #[arg(short, long, value_name = "PORT", default_value_t = 1883, help_heading = BROKER,
+    /// Its port [default: 1883, with TLS 8883]
+    #[arg(short, long, value_name = "PORT", help_heading = BROKER,
         allow_negative_numbers = true, value_parser = values::whole(1..=u16::MAX))]
-    pub(crate) port: u16,
+    pub(crate) port: Option<u16>,
 
-    /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC
+    /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC. With TLS it
+    /// begins with mqtts://
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = BROKER)]
     pub(crate) url: Option<String>,
 
@@ -38,6 +40,9 @@ pub(crate) struct ConnectionArgs {
     /// Connect from this local address
     #[arg(short = 'A', value_name = "ADDRESS", help_heading = BROKER)]
     pub(crate) bind: Option<IpAddr>,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 
     /// User name
     #[arg(short, long, value_name = "USER", allow_hyphen_values = true, help_heading = IDENTITY)]

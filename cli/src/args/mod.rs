@@ -3,6 +3,7 @@
 mod connection;
 mod property;
 mod publish;
+mod road;
 mod store;
 mod subscribe;
 mod values;
@@ -10,5 +11,6 @@ mod values;
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use property::{OwnedProperty, Packet, Properties, shield};
 pub(crate) use publish::{PubArgs, Source};
+pub(crate) use road::TlsArgs;
 pub(crate) use store::StoreArgs;
 pub(crate) use subscribe::SubArgs;

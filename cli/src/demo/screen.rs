@@ -210,6 +210,11 @@ fn connection(state: &State) -> String {
         }
         Step::Handshake => format!("waiting for CONNACK{fault}"),
         Step::Idle | Step::Closing => state.step.name().into(),
-        Step::Link | Step::Resolve | Step::Transport | Step::Tls => format!("connecting{fault}"),
+        Step::Link
+        | Step::Resolve
+        | Step::Transport
+        | Step::Proxy
+        | Step::Tls
+        | Step::WebSocket => format!("connecting{fault}"),
     }
 }

@@ -15,11 +15,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::args::PubArgs;
-use crate::connect::{Connection, Target, Wish};
+use crate::connect::{Connection, Wish};
 use crate::exit::{Exit, Failure, explain_yourself, say};
 use crate::notice::{Changes, Narration};
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::target::Target;
 use fates::{Known, Reporter};
 use feed::{Feed, Template};
 use input::Input;

@@ -15,11 +15,12 @@ use everlink::{
 use futures_util::Stream;
 
 use crate::args::{OwnedProperty, Packet, SubArgs};
-use crate::connect::{Connection, Target, Wish};
+use crate::connect::{Connection, Wish};
 use crate::exit::{Exit, Failure, explain_yourself, say};
 use crate::notice::Narration;
 use crate::output::Output;
 use crate::signals::Signals;
+use crate::target::Target;
 use printer::{Done, Printer};
 
 /// Messages that are taken together, printed together, and then acknowledged.
@@ -305,7 +306,8 @@ async fn tell_lower_qos(args: &SubArgs, filters: &[String], subscriptions: &[Sub
 
 fn time_is_up(args: &SubArgs, client: &Client) -> Result<Exit, Failure> {
     if client.stats().connections == 0 {
-        let why = client.state().fault.map_or_else(String::new, |fault| format!(" ({fault})"));
+        let why = client.state().fault.map(|fault| format!(" ({})", client.explain(&fault)));
+        let why = why.unwrap_or_default();
         return Err(Failure::not_done(format!("no connection in time{why}")));
     }
     match args.count {

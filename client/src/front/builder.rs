@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use everlink_link::tcp::TcpOptions;
 use everlink_link::url::UrlError;
-use everlink_link::{Endpoint, Link, TcpLink, Url};
+use everlink_link::{Link, RoadLink};
 use everlink_proto::engine::WhenFull;
 use everlink_proto::session::{Backoff, Config, FirstConnect, Ladder, Memory, Session};
 use everlink_proto::store::RamStore;
@@ -16,6 +15,7 @@ use super::handle::{Client, Driver};
 use super::inbox::Front;
 #[cfg(feature = "store")]
 use super::keeper;
+use super::roads::Roads;
 use super::shared::Shared;
 #[cfg(feature = "store")]
 use crate::store::{FileStore, StoreError};
@@ -36,6 +36,9 @@ pub enum BuildError {
     /// A value is out of its range.
     #[error("{0} must be {1}")]
     Range(&'static str, &'static str),
+    /// TLS options or a certificate were given, but no address has TLS.
+    #[error("there are options for TLS, but no broker has TLS in its address (mqtts://, wss://)")]
+    NoTls,
     /// Only MQTT 5 has it.
     #[error("{0} needs MQTT 5")]
     NeedsV5(&'static str),
@@ -62,13 +65,12 @@ impl From<UrlError> for BuildError {
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
-    urls: Vec<String>,
+    pub(super) roads: Roads,
     config: Config,
     options: ConnectOptions,
     authenticator: Option<Box<dyn Authenticator>>,
     follow_redirects: bool,
     ephemeral: Option<bool>,
-    tcp: TcpOptions,
     /// The limits of the queue were asked for.
     queue_given: bool,
     #[cfg(feature = "store")]
@@ -78,23 +80,16 @@ pub struct Builder {
 impl Builder {
     pub(crate) fn new(url: String) -> Self {
         Self {
-            urls: vec![url],
+            roads: Roads::new(url),
             config: Config { seed: random(), ..Config::default() },
             options: ConnectOptions::default(),
             authenticator: None,
             follow_redirects: true,
             ephemeral: None,
-            tcp: TcpOptions::default(),
             queue_given: false,
             #[cfg(feature = "store")]
             store: None,
         }
-    }
-
-    /// A further broker, tried when the others cannot be reached.
-    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
-        self.urls.push(url.into());
-        self
     }
 
     /// Client Identifier. Without one an identifier is made up for as long as the client lives,
@@ -294,37 +289,19 @@ impl Builder {
         self
     }
 
-    /// How TCP connections are made.
-    pub fn tcp(mut self, options: TcpOptions) -> Self {
-        self.tcp = options;
-        self
-    }
-
     /// Seed of the random pauses and of a generated client identifier, for tests.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
         self
     }
 
-    /// Builds a client over TCP.
+    /// Builds a client.
     ///
     /// # Errors
     /// If a value is out of range, an address cannot be understood, or CONNECT could not be written.
-    pub fn build(mut self) -> Result<(Client, Driver), BuildError> {
-        let mut endpoints: Vec<Endpoint> = Vec::new();
-        for url in std::mem::take(&mut self.urls) {
-            if url.is_empty() {
-                return Err(BuildError::NoBroker);
-            }
-            let url: Url = url.parse()?;
-            if self.options.credentials == Credentials::default() {
-                self.options.credentials =
-                    Credentials { username: url.user, password: url.password };
-            }
-            endpoints.push(url.endpoint);
-        }
-        self.config.endpoints = endpoints.len().min(usize::from(u16::MAX)) as u16;
-        let link = TcpLink::new(endpoints).options(self.tcp.clone());
+    pub fn build(mut self) -> Result<(Client, Driver<RoadLink>), BuildError> {
+        let (link, brokers) = std::mem::take(&mut self.roads).link(&mut self.options)?;
+        self.config.endpoints = brokers;
         self.build_over(link)
     }
 
@@ -368,6 +345,7 @@ impl Builder {
             options: self.options,
             authenticator: self.authenticator,
             follow_redirects: self.follow_redirects,
+            words: link.words(),
             ..Front::default()
         };
         front.streams.park = park;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use everlink_link::{Elastic, Link, TcpLink};
+use everlink_link::{Elastic, Link, RoadLink};
 use everlink_proto::engine::{Engine, Fault, Refused, Step, WhenFull};
 use everlink_proto::session::{Limits, Stats};
 use everlink_proto::wire::{Disconnect, Properties, Property, QoS, ReasonCode, Version};
@@ -36,7 +36,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts building a client for the broker at `url`: `mqtt://[user[:password]@]host[:port]`.
+    /// Starts building a client for the broker at `url`: `mqtt://[user[:password]@]host[:port]`,
+    /// `mqtts://` for TLS, or another road that [`Road`](crate::Road) names.
     pub fn builder(url: impl Into<String>) -> Builder {
         Builder::new(url.into())
     }
@@ -60,6 +61,12 @@ impl Client {
     /// The present state. Cheap; changes nothing.
     pub fn state(&self) -> State {
         self.shared.state()
+    }
+
+    /// A fault in words: the step, and what is known of the cause. For the last fault of the link
+    /// that may be more than the fault itself can hold, such as the names in a certificate.
+    pub fn explain(&self, fault: &Fault) -> String {
+        self.shared.look(|_, front| front.explain(fault))
     }
 
     /// The state as a watch: no change can be missed, the latest is always there. Holding on to a
@@ -269,7 +276,7 @@ impl Client {
 /// Moves everything: runs until the client is closed. Spawn it, or await it beside the application.
 #[derive(Debug)]
 #[must_use = "nothing moves unless the driver runs"]
-pub struct Driver<L = TcpLink> {
+pub struct Driver<L = RoadLink> {
     inner: crate::driver::Driver<L, DriverShare, TokioClock, Elastic>,
     guard: Guard,
 }
@@ -286,7 +293,7 @@ impl Drop for Guard {
 
 /// What is left when the driver stops.
 #[derive(Debug)]
-pub struct Stopped<L = TcpLink> {
+pub struct Stopped<L = RoadLink> {
     /// To run again.
     pub driver: Driver<L>,
     /// Why it gave up; `None` if the application closed the client.

@@ -3,8 +3,9 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use everlink_link::Words;
 use everlink_proto::engine::{
-    Engine, Inbox, Incoming, Outcome as EngineOutcome, Outgoing, Refused, Tag, Verdict,
+    Engine, Fault, Inbox, Incoming, Outcome as EngineOutcome, Outgoing, Refused, Tag, Verdict,
 };
 use everlink_proto::time::Instant;
 use everlink_proto::wire::{Auth, ConnAck, Properties, Property, ReasonCode};
@@ -50,6 +51,8 @@ pub(crate) struct Front {
     pub(crate) shared: Weak<Shared>,
     pub(crate) closed: bool,
     pub(crate) requests: u64,
+    /// What the link has to say about its faults.
+    pub(crate) words: Option<Words>,
 }
 
 impl Front {
@@ -114,6 +117,14 @@ impl Front {
     /// The driver runs again.
     pub(crate) fn reopen(&mut self) {
         self.closed = false;
+    }
+
+    /// A fault as a person is to read it.
+    pub(crate) fn explain(&self, fault: &Fault) -> String {
+        match self.words.as_ref().and_then(|words| words.about(fault.cause)) {
+            Some(words) => format!("{}: {words}", fault.step.name()),
+            None => fault.to_string(),
+        }
     }
 
     /// Correlation Data that no other request of this client has.

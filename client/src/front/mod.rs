@@ -14,6 +14,7 @@ mod keeper;
 mod message;
 mod publish;
 mod request;
+mod roads;
 mod shared;
 mod state;
 mod streams;

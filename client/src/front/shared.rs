@@ -332,10 +332,15 @@ impl Share for DriverShare {
         match event {
             Event::Up { resumed } => tracing::info!(resumed, "connected"),
             Event::Down(fault) => {
-                tracing::warn!(%fault, attempts = engine.status().attempts, "connection lost or attempt failed");
+                let fault = front.explain(&fault);
+                tracing::warn!(
+                    fault,
+                    attempts = engine.status().attempts,
+                    "connection lost or attempt failed"
+                );
             }
             Event::GaveUp(fault) => {
-                tracing::error!(%fault, "giving up");
+                tracing::error!(fault = front.explain(&fault), "giving up");
                 front.close();
             }
             Event::Closed => {

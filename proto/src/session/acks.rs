@@ -20,7 +20,13 @@ impl<S: Store> Session<'_, S> {
         inbox: &mut impl Inbox,
     ) {
         // [MQTT-4.3.2-3] Until then it stays where it is sent again from.
-        match self.awaiting(pid, QoS::AtLeastOnce, Stage::Sent) {
+        let mut taken = self.awaiting(pid, QoS::AtLeastOnce, Stage::Sent);
+        if taken.is_none() && self.cfg.version() == Version::V311 {
+            // RabbitMQ before 3.13 answers QoS 2 so: it has taken the message, at QoS 1. Who waits
+            // for PUBREC sends it again and again, and each copy is passed on.
+            taken = self.awaiting(pid, QoS::ExactlyOnce, Stage::Sent);
+        }
+        match taken {
             Some(key) => self.acknowledged(now, key, ack, inbox),
             None => self.stray(pid),
         }

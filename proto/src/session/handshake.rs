@@ -204,7 +204,7 @@ impl<S: Store> Session<'_, S> {
         self.live.keep_alive(&self.cfg, self.limits.keep_alive);
         self.connection = self.connection.wrapping_add(1);
         self.outbound_aliases.reset(self.limits.topic_alias_maximum);
-        let down = self.recovery.up(now);
+        let down = self.recovery.up(now, self.achieved());
         if self.stats.connections > 0 {
             self.stats.longest_outage = self.stats.longest_outage.max(down);
         }

@@ -102,7 +102,7 @@ impl<S: Store> Session<'_, S> {
     fn after_failure(&mut self, now: Instant, fault: Fault) -> Depth {
         self.stats.outages += u64::from(matches!(self.phase, Phase::Up));
         self.event(Event::Down(fault));
-        match self.recovery.failed(&self.cfg, now, fault) {
+        match self.recovery.failed(&self.cfg, now, fault, self.achieved()) {
             Next::Retry { at, cut } => {
                 self.enter(now, Phase::Waiting { until: at });
                 cut
@@ -115,6 +115,11 @@ impl<S: Store> Session<'_, S> {
                 Depth::Pipe
             }
         }
+    }
+
+    /// Messages that got through, either way.
+    pub(super) fn achieved(&self) -> u64 {
+        self.stats.delivered.wrapping_add(self.stats.rejected).wrapping_add(self.stats.received)
     }
 
     /// Forgets all that belongs to the connection alone. [MQTT-3.1.2-23] The store, the identifiers in

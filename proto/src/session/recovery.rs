@@ -25,6 +25,12 @@ pub(super) struct Recovery {
     /// Since when there is no connection.
     pub(super) down_since: Option<Instant>,
     up_since: Option<Instant>,
+    /// Since when nothing was achieved: no connection lasted, and none delivered anything.
+    row_since: Option<Instant>,
+    /// Connections in a row that achieved nothing.
+    barren: u32,
+    /// How many messages had got through when the session was last up.
+    achieved: u64,
     /// The broker said to use another server: no failure, unless it goes on and on.
     pub(super) redirected: bool,
     /// How often in a row.
@@ -49,6 +55,9 @@ impl Recovery {
             fault: None,
             down_since: None,
             up_since: None,
+            row_since: None,
+            barren: 0,
+            achieved: 0,
             redirected: false,
             redirects: 0,
             // xorshift must not start at zero; spread seeds that differ in few bits.
@@ -59,11 +68,14 @@ impl Recovery {
     /// A new start on the application's word.
     pub(super) fn opened(&mut self, now: Instant) {
         (self.failures, self.ever_up, self.fault) = (0, false, None);
-        (self.down_since, self.up_since) = (Some(now), None);
+        (self.down_since, self.up_since, self.row_since) = (Some(now), None, Some(now));
+        self.barren = 0;
     }
 
-    /// The session is up. Returns how long it was down.
-    pub(super) fn up(&mut self, now: Instant) -> Duration {
+    /// The session is up, `achieved` messages having got through so far. Returns how long it was
+    /// down.
+    pub(super) fn up(&mut self, now: Instant, achieved: u64) -> Duration {
+        self.achieved = achieved;
         (self.ever_up, self.has_session) = (true, true);
         self.fault = None;
         self.up_since = Some(now);
@@ -71,7 +83,13 @@ impl Recovery {
     }
 
     /// A connection or an attempt is lost.
-    pub(super) fn failed(&mut self, cfg: &Settings, now: Instant, fault: Fault) -> Next {
+    pub(super) fn failed(
+        &mut self,
+        cfg: &Settings,
+        now: Instant,
+        fault: Fault,
+        achieved: u64,
+    ) -> Next {
         self.fault = Some(fault);
         self.down_since.get_or_insert(now);
         let was_up = self.up_since.take();
@@ -79,15 +97,23 @@ impl Recovery {
         if fault.cause == Cause::Requested {
             return Next::Retry { at: now, cut: Depth::Pipe };
         }
-        if was_up.is_some_and(|t| now >= t.plus(cfg.backoff.stable)) {
-            (self.failures, self.redirects) = (0, 0);
+        if let Some(since) = was_up {
+            let lasted = now >= since.plus(cfg.backoff.stable);
+            if lasted {
+                (self.failures, self.redirects) = (0, 0);
+            }
+            if lasted || achieved != self.achieved {
+                (self.barren, self.row_since) = (0, None);
+            } else {
+                self.barren = self.barren.saturating_add(1);
+            }
+            // It can be reached, so a pause beyond the second step would help nobody, unless that
+            // goes on: a broker that cannot bear one of our messages accepts each connection.
+            self.failures = self.failures.min(self.barren.max(1));
         }
+        self.row_since.get_or_insert(now);
         if was_up.is_none() && !redirected && cfg.endpoints > 1 {
             self.endpoint = (self.endpoint + 1) % cfg.endpoints;
-        }
-        if was_up.is_some() {
-            // It can be reached, so a pause beyond the second step would help nobody.
-            self.failures = self.failures.min(1);
         }
         self.failures = self.failures.saturating_add(1);
         // Counted apart: a broker that accepts before it sends us away ends the row of failures.
@@ -132,9 +158,9 @@ impl Recovery {
         drawn
     }
 
-    /// A tenth of the outage, but not less than 2 s.
+    /// A tenth of the time in which nothing was achieved, but not less than 2 s.
     fn patience(&self, now: Instant) -> Span {
-        let outage = self.down_since.map_or(Span::ZERO, |t| now.span_since(t));
+        let outage = self.row_since.map_or(Span::ZERO, |t| now.span_since(t));
         Span::from_millis((outage.millis() / 10).max(2000))
     }
 

@@ -34,7 +34,10 @@ fn acknowledgements_of_the_wrong_kind_end_nothing() {
         let tags = [s.publish("t", b"a", Q1), s.publish("t", b"b", Q2)];
         s.reply(pubcomp(1));
         s.reply(pubcomp(2));
-        s.reply(puback(2));
+        if version == Version::V5 {
+            // With 3.1.1 that is a broker without QoS 2.
+            s.reply(puback(2));
+        }
         assert_eq!(tags.map(|tag| s.inbox.fate(tag)), [None; 2]);
         s.reply(puback(1));
         assert_eq!(s.inbox.fate(tags[0]), Some(OK));

@@ -54,6 +54,35 @@ fn in_the_middle_of_an_attempt() {
     }
 }
 
+/// A broker that closes the connection at a message it cannot bear, as some do at what is not allowed,
+/// takes each connection, so that each attempt succeeds; yet nothing is achieved.
+#[test]
+fn less_and_less_often_while_nothing_is_achieved() {
+    for version in VERSIONS {
+        let mut s = connected(config(version));
+        let tag = s.publish("t", b"x", Q1);
+        s.expect(publish(Q1, 1, "x"));
+        s.reset();
+        let start = s.now();
+        for _ in 0..50 {
+            s.accept(true);
+            s.expect(again(Q1, 1, "x"));
+            s.reset();
+        }
+        let whole = s.now().since(start);
+        assert!(whole > secs(40), "50 attempts in {whole:?}");
+        s.accept(true);
+        s.expect(again(Q1, 1, "x"));
+        s.reply(puback(1));
+        assert_eq!(s.inbox.fate(tag), Some(OK));
+        // That was an achievement: the next outage begins with a short pause.
+        s.reset();
+        let start = s.now();
+        s.accept(true);
+        assert!(s.now().since(start) <= millis(500));
+    }
+}
+
 #[test]
 fn a_closed_client_stays_closed() {
     let mut pair = pair(config(everlink_proto::wire::Version::V5));

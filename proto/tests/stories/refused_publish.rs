@@ -37,6 +37,27 @@ fn with_its_reason_and_the_brokers_words() {
     }
 }
 
+/// RabbitMQ 3.10 does so. MQTT 5 brokers say in CONNACK that they do not take QoS 2.
+#[test]
+fn puback_for_qos_2_is_the_end_of_it_in_3_1_1() {
+    let mut s = connected(config(Version::V311));
+    let tag = s.publish("t", b"a", Q2);
+    s.expect(publish(Q2, 1, "a"));
+    s.reply(puback(1));
+    assert_eq!(s.inbox.fate(tag), Some(OK));
+    s.reset();
+    s.accept(true);
+    let next = s.publish("t", b"b", Q2);
+    s.expect(publish(Q2, 2, "b"));
+    // Not once PUBREC came: that would be a late one for something else.
+    s.reply(pubrec(2));
+    s.expect(pubrel(2));
+    s.reply(puback(2));
+    assert_eq!(s.inbox.fate(next), None);
+    s.reply(pubcomp(2));
+    assert_eq!(s.inbox.fate(next), Some(OK));
+}
+
 #[test]
 fn no_matching_subscribers_is_no_refusal() {
     for qos in [Q1, Q2] {

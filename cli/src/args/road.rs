@@ -1,0 +1,57 @@
+//! Flags about the road to the broker.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// TLS.
+#[derive(Args, Debug)]
+pub(crate) struct TlsArgs {
+    /// Trust the authorities in this file (PEM), not those of the system. With -h, this and the
+    /// other flags about TLS ask for TLS
+    #[arg(long, value_name = "FILE", help_heading = TLS)]
+    pub(crate) cafile: Option<PathBuf>,
+
+    /// Our certificate (PEM, our own first), if the broker asks for one. The files are read again
+    /// before each connection
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = TLS)]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The private key of our certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = TLS)]
+    pub(crate) key: Option<PathBuf>,
+
+    /// The name that the broker's certificate must bear [default: the host]
+    #[arg(long, value_name = "NAME", help_heading = TLS)]
+    pub(crate) server_name: Option<String>,
+
+    /// Offer this application protocol (ALPN), such as mqtt
+    #[arg(long, value_name = "PROTOCOL", help_heading = TLS)]
+    pub(crate) tls_alpn: Option<String>,
+
+    /// Ask for TLS with -h, trusting the authorities of the system; so does port 8883
+    #[arg(long, visible_alias = "tls", conflicts_with = "cafile", help_heading = TLS)]
+    pub(crate) tls_use_os_certs: bool,
+
+    /// Believe anybody to be the broker. Whoever is in between can read and change everything
+    #[arg(long, conflicts_with_all = ["cafile", "tls_use_os_certs"], help_heading = TLS)]
+    pub(crate) insecure: bool,
+}
+
+impl TlsArgs {
+    /// The first of the flags that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        [
+            ("--cafile", self.cafile.is_some()),
+            ("--cert", self.cert.is_some()),
+            ("--server-name", self.server_name.is_some()),
+            ("--tls-alpn", self.tls_alpn.is_some()),
+            ("--tls-use-os-certs", self.tls_use_os_certs),
+            ("--insecure", self.insecure),
+        ]
+        .into_iter()
+        .find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
+const TLS: &str = "TLS";

@@ -1,0 +1,122 @@
+//! The roads to the brokers, as the builder is told of them.
+
+use std::fmt;
+
+use everlink_link::tcp::TcpOptions;
+#[cfg(feature = "tls")]
+use everlink_link::tls::{Tls, TlsError};
+use everlink_link::{Road, RoadLink, Url};
+
+use super::builder::{BuildError, Builder};
+use super::connect::{ConnectOptions, Credentials};
+
+#[cfg(feature = "tls")]
+type RefreshTls = Box<dyn FnMut() -> Result<Option<Tls>, TlsError> + Send>;
+
+/// Where the brokers are and how to get there.
+#[derive(Default)]
+pub(crate) struct Roads {
+    urls: Vec<String>,
+    tcp: TcpOptions,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+    #[cfg(feature = "tls")]
+    refresh_tls: Option<RefreshTls>,
+}
+
+impl fmt::Debug for Roads {
+    /// Without the addresses: they may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roads").field("tcp", &self.tcp).finish_non_exhaustive()
+    }
+}
+
+impl Roads {
+    pub(crate) fn new(url: String) -> Self {
+        Self { urls: vec![url], ..Self::default() }
+    }
+}
+
+impl Builder {
+    /// A further broker, tried when the others cannot be reached.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.roads.urls.push(url.into());
+        self
+    }
+
+    /// How TCP connections are made.
+    pub fn tcp(mut self, options: TcpOptions) -> Self {
+        self.roads.tcp = options;
+        self
+    }
+
+    /// How TLS is spoken with brokers at `mqtts://` and `wss://`. Without this they must show a
+    /// certificate that the system's authorities vouch for.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, options: Tls) -> Self {
+        self.roads.tls = Some(options);
+        self
+    }
+
+    /// Asks before each TLS handshake for other options, for certificates and keys that are replaced
+    /// while the client runs; [`TlsFiles::changed`](crate::TlsFiles::changed) does that for files.
+    /// `None` keeps the present ones. An error fails that attempt, and is its fault's
+    /// [explanation](crate::Client::explain). Must be quick.
+    #[cfg(feature = "tls")]
+    pub fn refresh_tls(
+        mut self,
+        refresh: impl FnMut() -> Result<Option<Tls>, TlsError> + Send + 'static,
+    ) -> Self {
+        self.roads.refresh_tls = Some(Box::new(refresh));
+        self
+    }
+}
+
+impl Roads {
+    /// The link, and how many brokers it leads to. Credentials in a URL take second place.
+    pub(crate) fn link(self, options: &mut ConnectOptions) -> Result<(RoadLink, u16), BuildError> {
+        let mut roads = Vec::with_capacity(self.urls.len());
+        for url in &self.urls {
+            if url.is_empty() {
+                return Err(BuildError::NoBroker);
+            }
+            let url: Url = url.parse()?;
+            if options.credentials == Credentials::default() {
+                options.credentials = Credentials { username: url.user, password: url.password };
+            }
+            roads.push(url.road);
+        }
+        let count = u16::try_from(roads.len()).unwrap_or(u16::MAX);
+        let has_tls = roads.iter().any(Road::is_tls);
+        let link = RoadLink::new(roads, self.tcp);
+        #[cfg(feature = "tls")]
+        let link = tls(link, has_tls, self.tls, self.refresh_tls)?;
+        #[cfg(not(feature = "tls"))]
+        let _ = has_tls;
+        Ok((link, count))
+    }
+}
+
+#[cfg(feature = "tls")]
+fn tls(
+    mut link: RoadLink,
+    has_tls: bool,
+    options: Option<Tls>,
+    refresh: Option<RefreshTls>,
+) -> Result<RoadLink, BuildError> {
+    if !has_tls && (options.is_some() || refresh.is_some()) {
+        return Err(BuildError::NoTls);
+    }
+    if let Some(options) = options {
+        if options.accepts_any_certificate() {
+            tracing::warn!(
+                "TLS accepts any certificate: whoever is in between can read everything"
+            );
+        }
+        link = link.tls(options);
+    }
+    Ok(match refresh {
+        Some(refresh) => link.refresh_tls(refresh),
+        None => link,
+    })
+}
