@@ -297,7 +297,8 @@ impl Ledger {
         mut each: impl AsyncFnMut(usize),
     ) -> Result<(), String> {
         loop {
-            let message = match within("a message", stream.next()).await {
+            // nats-server sends again what was under way after half a minute.
+            let message = match timeout(2 * LONG, stream.next()).await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Err("the subscription ended".to_owned()),
                 Err(_) => {

@@ -47,6 +47,14 @@ pub const KNOWN: &[Known] = &[
                QoS 2). everlink keeps the message, and tries less and less often: publish at QoS 1.",
     },
     Known {
+        kind: Kind::Nats,
+        version: None,
+        checks: &[Check::Cuts1, Check::Kills1],
+        sometimes: true,
+        what: "sends what was under way when a connection broke again only after half a minute, behind \
+               what came later, and more than once.",
+    },
+    Known {
         kind: Kind::Mqtt5,
         version: None,
         checks: &[Check::Kills1, Check::Kills2],
@@ -83,12 +91,26 @@ pub const KNOWN: &[Known] = &[
                has noticed the end of the old connection.",
     },
     Known {
+        kind: Kind::Rumqttd,
+        version: Some(Version::V311),
+        checks: &[Check::Cuts2],
+        sometimes: true,
+        what: "sends QoS 2 messages again after a cut without DUP, and uses Packet Identifiers again \
+               before PUBCOMP.",
+    },
+    Known {
         kind: Kind::Aedes,
         version: None,
-        checks: &[Check::Cuts2, Check::Kills2],
+        checks: &[Check::Cuts2],
         sometimes: true,
-        what: "sends finished QoS 2 exchanges again after a cut, without DUP; killed, it forgets \
-               its sessions.",
+        what: "sends finished QoS 2 exchanges again after a cut, without DUP.",
+    },
+    Known {
+        kind: Kind::Aedes,
+        version: None,
+        checks: &[Check::Kills1, Check::Kills2],
+        sometimes: true,
+        what: "keeps everything in memory here: what it had acknowledged dies with it.",
     },
 ];
 
