@@ -90,8 +90,10 @@ impl Connection {
                     None => line,
                 })
             }
-            // TLS is the broker's own.
-            Cause::Denied if fault.step == Step::Tls => Failure::refused(line),
+            // TLS and the WebSocket are the broker's own, a proxy is not.
+            Cause::Denied if [Step::Tls, Step::WebSocket].contains(&fault.step) => {
+                Failure::refused(line)
+            }
             _ => Failure::not_done(line),
         }
     }

@@ -64,7 +64,9 @@ fn mask(arguments: &[OsString]) -> Vec<OsString> {
             *argument = OsString::from("***");
         } else if let Some((flag, _)) = text.split_once('=').filter(|(f, _)| *f == "--pw") {
             *argument = OsString::from(format!("{flag}=***"));
-        } else if text == "--pw" || text == "authentication-data" {
+        } else if text.starts_with("--ws-header=") {
+            *argument = OsString::from("--ws-header=***");
+        } else if ["--pw", "--ws-header", "authentication-data"].contains(&&*text) {
             hide_next = true;
         } else if let Some((scheme, rest)) = text.split_once("://")
             && let Some((user_info, host)) = rest.rsplit_once('@')
@@ -141,6 +143,9 @@ mod tests {
                 "everlink pub -D connect authentication-data hunter2 -m a",
                 "everlink pub -D connect authentication-data *** -m a",
             ),
+            ("everlink pub --ws-header Cookie:a -t b", "everlink pub --ws-header *** -t b"),
+            ("everlink pub --ws-header=Cookie:a", "everlink pub --ws-header=***"),
+            ("everlink pub --proxy socks5://a:b@h:1", "everlink pub --proxy socks5://a:***@h:1"),
             ("everlink pub -t P -m aP -p 1", "everlink pub -t P -m aP -p 1"),
             ("everlink pub -L mqtt://a@h/t", "everlink pub -L mqtt://a@h/t"),
         ] {

@@ -33,8 +33,18 @@ impl Target {
             let why = "the broker's address has no TLS; it begins with mqtts:// or wss:// then";
             return Err(Failure::usage(format!("{flag}: {why}")));
         }
-        if args.bind.is_some() && !matches!(target.road, Road::Net { .. }) {
-            return Err(Failure::usage("-A: this broker is not reached over the network"));
+        let local = !matches!(target.road, Road::Net { .. });
+        for (flag, given) in [("-A", args.bind.is_some()), ("--proxy", args.road.proxy.is_some())] {
+            if given && local {
+                let why = "this broker is not reached over the network";
+                return Err(Failure::usage(format!("{flag}: {why}")));
+            }
+        }
+        let websocket = matches!(target.road, Road::Net { websocket: Some(_), .. });
+        if !args.road.ws_header.is_empty() && !websocket {
+            return Err(Failure::usage(
+                "--ws-header: the broker's address is no WebSocket (ws://, wss://)",
+            ));
         }
         Ok(target)
     }
@@ -91,7 +101,13 @@ impl Target {
     pub(crate) fn road(&self, builder: Builder, args: &ConnectionArgs) -> Result<Builder, Failure> {
         let mut tcp = TcpOptions::default();
         tcp.local_address = args.bind;
-        let builder = builder.tcp(tcp);
+        let mut builder = builder.tcp(tcp);
+        if let Some(proxy) = &args.road.proxy {
+            builder = builder.proxy(proxy);
+        }
+        for header in &args.road.ws_header {
+            builder = builder.websocket_header(header);
+        }
         if !self.road.is_tls() {
             return Ok(builder);
         }

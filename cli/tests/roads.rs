@@ -62,6 +62,31 @@ fn insecure_works_and_warns() {
     run_on(&broker, "pub HOST --insecure --quiet -t a -m b").succeeds();
 }
 
+#[test]
+fn websockets_and_sockets_by_address() {
+    let options = "allow_anonymous true\nlistener 0 DIR/sock\nallow_anonymous true\n\
+        listener NEXT 127.0.0.1\nprotocol websockets\nallow_anonymous true\n";
+    let broker = Mosquitto::with(options);
+    run_on(&broker, "pub -L unix://DIR/sock -t a -m by-file -q 2 -r").succeeds();
+    let port = broker.next_addr().port();
+    let line = format!("sub -L ws://127.0.0.1:{port} -t a -C 1 --ws-header Cookie:a=b");
+    let ran = run_on(&broker, &line);
+    ran.succeeds();
+    assert_eq!(ran.text(), "by-file\n");
+
+    let none = run_on(&broker, "pub -L unix://DIR/none -t a -m b");
+    none.fails(3, "none: link: ");
+    none.fails(3, "no such file or directory");
+    // A WebSocket is wanted where there is plain MQTT, and the other way round.
+    let plain = broker.addr().port();
+    run_on(&broker, &format!("pub -L ws://127.0.0.1:{plain} -t a -m b")).fails(3, "websocket: ");
+    let web = run_on(&broker, &format!("pub -L mqtt://127.0.0.1:{port} -t a -m b"));
+    assert_eq!(web.code, Some(3), "{web:?}");
+    let proxied =
+        run_on(&broker, &format!("pub -h h.invalid --proxy http://127.0.0.1:{plain} -t a -m b"));
+    proxied.fails(3, "h.invalid:1883: proxy: ");
+}
+
 fn write(dir: &Path, name: &str, issued: &Issued) {
     std::fs::write(dir.join(format!("{name}.pem")), &issued.chain).expect("written");
     std::fs::write(dir.join(format!("{name}.key")), &issued.key).expect("written");

@@ -39,6 +39,8 @@ mod transmit;
 #[cfg(feature = "tokio")]
 pub use front::*;
 
+#[cfg(feature = "proxy")]
+pub use everlink_link::proxy::ProxyError;
 #[cfg(feature = "tls")]
 pub use everlink_link::tls::{Tls, TlsError, TlsFiles};
 #[cfg(feature = "tokio")]

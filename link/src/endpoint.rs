@@ -10,6 +10,11 @@ pub const MQTT_PORT: u16 = 1883;
 /// The port of MQTT over TLS.
 pub const MQTTS_PORT: u16 = 8883;
 
+/// The port of HTTP, and of WebSockets.
+pub const HTTP_PORT: u16 = 80;
+/// The port of HTTPS, and of WebSockets over TLS.
+pub const HTTPS_PORT: u16 = 443;
+
 /// A server: host name, IPv4 or IPv6 address, and port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {

@@ -14,7 +14,11 @@ pub mod embedded;
 #[cfg(feature = "std")]
 pub mod endpoint;
 pub mod framer;
+#[cfg(any(feature = "ws", feature = "proxy"))]
+mod http;
 mod progress;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 #[cfg(feature = "std")]
 pub mod road;
 #[cfg(feature = "tokio")]
@@ -25,6 +29,8 @@ pub mod tls;
 pub mod url;
 #[cfg(feature = "std")]
 mod words;
+#[cfg(feature = "ws")]
+pub mod ws;
 
 use core::future::Future;
 use core::task::{Context, Poll};
@@ -38,6 +44,8 @@ pub use buffer::Elastic;
 pub use endpoint::Endpoint;
 pub use framer::{Frame, Framer};
 pub use progress::Progress;
+#[cfg(feature = "proxy")]
+pub use proxy::Proxy;
 #[cfg(feature = "std")]
 pub use road::Road;
 #[cfg(feature = "tokio")]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use crate::endpoint::{Endpoint, EndpointError, MQTT_PORT, MQTTS_PORT};
+use crate::endpoint::{Endpoint, EndpointError, HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::road::{Road, SerialPort, WEBSOCKET_PATH};
 
 /// Where a broker is and who we are, as written in one line.
@@ -136,8 +136,8 @@ impl Scheme {
         let (tls, port) = match self {
             Self::Mqtt => (false, MQTT_PORT),
             Self::Mqtts => (true, MQTTS_PORT),
-            Self::Ws => (false, 80),
-            Self::Wss => (true, 443),
+            Self::Ws => (false, HTTP_PORT),
+            Self::Wss => (true, HTTPS_PORT),
             Self::Unix => return Ok(Road::Unix(local("unix", host, path)?)),
             Self::Serial => {
                 let device = local("serial", host, path)?;
@@ -198,9 +198,9 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(valid)
 }
 
-type Credentials = (Option<String>, Option<Vec<u8>>);
+pub(crate) type Credentials = (Option<String>, Option<Vec<u8>>);
 
-fn credentials(user_info: &str) -> Result<Credentials, UrlError> {
+pub(crate) fn credentials(user_info: &str) -> Result<Credentials, UrlError> {
     let (user, password) = match user_info.split_once(':') {
         Some((user, password)) => (user, Some(percent_decode(password)?)),
         None => (user_info, None),

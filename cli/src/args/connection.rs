@@ -9,7 +9,7 @@ use clap::Args;
 use everlink::{FirstConnect, QoS, Version};
 
 use super::property::Properties;
-use super::road::TlsArgs;
+use super::road::{RoadArgs, TlsArgs};
 use super::store::StoreArgs;
 use super::values;
 use crate::secret::Secret;
@@ -27,8 +27,8 @@ pub(crate) struct ConnectionArgs {
         allow_negative_numbers = true, value_parser = values::whole(1..=u16::MAX))]
     pub(crate) port: Option<u16>,
 
-    /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC. With TLS it
-    /// begins with mqtts://
+    /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC, mqtts://...
+    /// with TLS, ws://HOST[:PORT][/PATH] and wss://... for a WebSocket, unix:///PATH
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = BROKER)]
     pub(crate) url: Option<String>,
 
@@ -40,6 +40,9 @@ pub(crate) struct ConnectionArgs {
     /// Connect from this local address
     #[arg(short = 'A', value_name = "ADDRESS", help_heading = BROKER)]
     pub(crate) bind: Option<IpAddr>,
+
+    #[command(flatten)]
+    pub(crate) road: RoadArgs,
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,

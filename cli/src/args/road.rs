@@ -4,6 +4,21 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::connection::BROKER;
+
+/// Between us and the broker.
+#[derive(Args)]
+pub(crate) struct RoadArgs {
+    /// Go through a proxy, which is asked for the broker by name: http://[USER:PASSWORD@]HOST:PORT or
+    /// socks5://[USER:PASSWORD@]HOST[:PORT]
+    #[arg(long, value_name = "URL", help_heading = BROKER)]
+    pub(crate) proxy: Option<String>,
+
+    /// Send this header with a WebSocket request (may be repeated)
+    #[arg(long, value_name = "NAME: VALUE", help_heading = BROKER)]
+    pub(crate) ws_header: Vec<String>,
+}
+
 /// TLS.
 #[derive(Args, Debug)]
 pub(crate) struct TlsArgs {

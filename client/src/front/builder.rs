@@ -39,6 +39,14 @@ pub enum BuildError {
     /// TLS options or a certificate were given, but no address has TLS.
     #[error("there are options for TLS, but no broker has TLS in its address (mqtts://, wss://)")]
     NoTls,
+    /// The proxy's address cannot be understood.
+    #[cfg(feature = "proxy")]
+    #[error("proxy: {0}")]
+    Proxy(everlink_link::proxy::ProxyError),
+    /// An HTTP header for the WebSocket request cannot be one.
+    #[cfg(feature = "ws")]
+    #[error("{0}")]
+    Header(#[from] everlink_link::ws::BadHeader),
     /// Only MQTT 5 has it.
     #[error("{0} needs MQTT 5")]
     NeedsV5(&'static str),

@@ -22,6 +22,10 @@ pub(crate) struct Roads {
     tls: Option<Tls>,
     #[cfg(feature = "tls")]
     refresh_tls: Option<RefreshTls>,
+    #[cfg(feature = "proxy")]
+    proxy: Option<String>,
+    #[cfg(feature = "ws")]
+    headers: Vec<String>,
 }
 
 impl fmt::Debug for Roads {
@@ -70,6 +74,23 @@ impl Builder {
         self.roads.refresh_tls = Some(Box::new(refresh));
         self
     }
+
+    /// Goes through a proxy to brokers on the network: `http://[user[:password]@]host:port` or
+    /// `socks5://[user[:password]@]host[:port]`. It is asked for the broker by name. No environment
+    /// variable is looked at.
+    #[cfg(feature = "proxy")]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.roads.proxy = Some(url.into());
+        self
+    }
+
+    /// Sends a header, written `Name: value`, with each WebSocket request besides those it must have.
+    /// May be called several times.
+    #[cfg(feature = "ws")]
+    pub fn websocket_header(mut self, header: impl Into<String>) -> Self {
+        self.roads.headers.push(header.into());
+        self
+    }
 }
 
 impl Roads {
@@ -93,6 +114,15 @@ impl Roads {
         let link = tls(link, has_tls, self.tls, self.refresh_tls)?;
         #[cfg(not(feature = "tls"))]
         let _ = has_tls;
+        #[cfg(feature = "proxy")]
+        let link = match self.proxy {
+            Some(proxy) => link.proxy(proxy.parse().map_err(BuildError::Proxy)?),
+            None => link,
+        };
+        #[cfg(feature = "ws")]
+        let link = self.headers.iter().try_fold(link, |link, header| {
+            Ok::<_, BuildError>(link.websocket_header(header.parse()?))
+        })?;
         Ok((link, count))
     }
 }

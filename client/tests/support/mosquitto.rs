@@ -24,7 +24,8 @@ impl Mosquitto {
         Self::with("allow_anonymous true\npersistence false\n")
     }
 
-    /// Starts a broker with these lines in its configuration; `DIR` in them is its directory.
+    /// Starts a broker with these lines in its configuration; `DIR` in them is its directory, and
+    /// `NEXT` a second port.
     pub fn with(options: &str) -> Self {
         Self::with_files(options, &[])
     }
@@ -44,8 +45,8 @@ impl Mosquitto {
             // is restarted finds its port free.
             let start = 12_000 + (std::process::id() * 37 + number * 101 + attempt * 13) % 20_000;
             let Some(port) = free_port(start as u16) else { continue };
-            let mut broker =
-                Self { directory: directory.clone(), port, options: options.clone(), child: None };
+            let options = options.replace("NEXT", &next(port).to_string());
+            let mut broker = Self { directory: directory.clone(), port, options, child: None };
             if broker.launch() {
                 return broker;
             }
@@ -56,6 +57,11 @@ impl Mosquitto {
 
     pub fn addr(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The address of the second port.
+    pub fn next_addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, next(self.port)).into()
     }
 
     /// The broker dies as by `kill -9`.
@@ -106,7 +112,9 @@ impl Mosquitto {
             if child.try_wait().expect("the broker's state").is_some() {
                 return false;
             }
-            if TcpStream::connect(self.addr()).is_ok() {
+            let two = self.options.contains(&format!("listener {}", next(self.port)));
+            let ready = |addr| TcpStream::connect(addr).is_ok();
+            if ready(self.addr()) && (!two || ready(self.next_addr())) {
                 self.child = Some(child);
                 return true;
             }
@@ -125,6 +133,11 @@ impl Drop for Mosquitto {
             let _ = std::fs::remove_dir_all(&self.directory);
         }
     }
+}
+
+/// A port that no other test starts its broker at.
+fn next(port: u16) -> u16 {
+    port - 6000
 }
 
 fn free_port(port: u16) -> Option<u16> {

@@ -1,16 +1,18 @@
-//! The link over any road: layers, each on top of the one below.
+//! The link over any road.
 
 use std::vec::Vec;
 
 use everlink_proto::engine::{Cause, Fault, Step};
 
 use super::Road;
-use super::pipe::{Kind, RoadPipe, StreamPipe};
-use crate::endpoint::{Endpoint, MQTT_PORT, MQTTS_PORT};
-use crate::tcp::{TcpOptions, TcpPipe};
+use super::layers::Layers;
+use super::pipe::{Kind, RoadPipe};
+use crate::endpoint::{Endpoint, HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
+#[cfg(feature = "proxy")]
+use crate::proxy::Proxy;
+use crate::tcp::TcpOptions;
 #[cfg(feature = "tls")]
-use crate::tls::{Tls, TlsError, TlsLayer};
-use crate::words::reason;
+use crate::tls::{Tls, TlsError};
 use crate::{Link, Progress, TcpLink, Words};
 
 /// A link to one of a list of brokers, each over a [road](Road) of its own.
@@ -26,9 +28,7 @@ pub struct RoadLink {
     /// The way that was tried last.
     last: usize,
     tcp: TcpOptions,
-    #[cfg(feature = "tls")]
-    tls: TlsLayer,
-    words: Words,
+    layers: Layers,
 }
 
 /// A road, and what is known of it.
@@ -57,9 +57,7 @@ impl RoadLink {
             detour: None,
             last: 0,
             tcp,
-            #[cfg(feature = "tls")]
-            tls: TlsLayer::new(Tls::new()),
-            words: Words::default(),
+            layers: Layers::default(),
         }
     }
 
@@ -67,7 +65,7 @@ impl RoadLink {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, options: Tls) -> Self {
-        self.tls.replace(options);
+        self.layers.tls.replace(options);
         self
     }
 
@@ -79,7 +77,24 @@ impl RoadLink {
         mut self,
         refresh: impl FnMut() -> Result<Option<Tls>, TlsError> + Send + 'static,
     ) -> Self {
-        self.tls.refresh_with(Box::new(refresh));
+        self.layers.tls.refresh_with(std::boxed::Box::new(refresh));
+        self
+    }
+
+    /// Goes through this proxy wherever a road goes over the network.
+    #[cfg(feature = "proxy")]
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        let tcp = TcpLink::new([proxy.endpoint().clone()]).options(self.tcp.clone());
+        self.layers.proxy = Some((proxy, tcp));
+        self
+    }
+
+    /// Sends this header with each WebSocket request, besides those it must have.
+    #[cfg(feature = "ws")]
+    #[must_use]
+    pub fn websocket_header(mut self, header: crate::ws::Header) -> Self {
+        self.layers.headers.push(header);
         self
     }
 
@@ -95,36 +110,21 @@ impl Link for RoadLink {
     /// Opens a connection. Not bounded in time but for the resolver. A dropped attempt leaves at
     /// most its look-up behind, which the next attempt takes over.
     async fn open(&mut self, endpoint: u16, progress: &Progress) -> Result<RoadPipe, Fault> {
-        self.words.clear();
+        self.layers.words.clear();
         self.last = usize::from(endpoint) % self.ways.len().max(1);
         let mut detour = self.detour.take();
         let listed = self.ways.get_mut(self.last);
         let no_way = Fault::new(Step::Resolve, Cause::UnknownHost);
-        let way = detour.as_mut().or(listed).ok_or(no_way)?;
-        let kind = match &way.road {
-            Road::Net { endpoint, tls, .. } => {
-                let (stream, heard) = way.tcp.connect(0, progress).await?;
-                match tls {
-                    #[cfg(feature = "tls")]
-                    true => {
-                        progress.set(Step::Tls);
-                        let host = &endpoint.host;
-                        let wire = self.tls.open(stream, host, &self.words).await?;
-                        Kind::Tls(Box::new(StreamPipe::new(wire, Some(heard))))
-                    }
-                    // `Url` reads no such road in a build without TLS.
-                    #[cfg(not(feature = "tls"))]
-                    true => {
-                        let _ = endpoint;
-                        return Err(Fault::new(Step::Tls, Cause::Tls));
-                    }
-                    false => Kind::Tcp(TcpPipe::new(stream, heard)),
-                }
+        let Way { road, tcp } = detour.as_mut().or(listed).ok_or(no_way)?;
+        let kind = match road {
+            Road::Net { endpoint, tls, websocket } => {
+                let above = (*tls, websocket.as_deref());
+                self.layers.open(tcp, endpoint, above, progress).await?
             }
             #[cfg(unix)]
             Road::Unix(path) => {
                 progress.set(Step::Link);
-                Kind::Unix(unix(path, &self.words).await?)
+                Kind::Unix(super::local::unix(path, &self.layers.words).await?)
             }
             _ => return Err(Fault::new(Step::Link, Cause::NotFound)),
         };
@@ -132,7 +132,7 @@ impl Link for RoadLink {
     }
 
     fn words(&self) -> Option<Words> {
-        Some(self.words.clone())
+        Some(self.layers.words.clone())
     }
 
     /// Another server is reached over a road of the same kind: what was protected stays so.
@@ -141,9 +141,11 @@ impl Link for RoadLink {
         else {
             return false;
         };
-        let port = match (self.tcp.default_port, tls) {
-            (MQTT_PORT, true) => MQTTS_PORT,
-            (port, _) => port,
+        let port = match (self.tcp.default_port, tls, websocket) {
+            (MQTT_PORT, false, Some(_)) => HTTP_PORT,
+            (MQTT_PORT, true, Some(_)) => HTTPS_PORT,
+            (MQTT_PORT, true, None) => MQTTS_PORT,
+            (port, ..) => port,
         };
         let road = |endpoint| Road::Net { endpoint, tls: *tls, websocket: websocket.clone() };
         let usable = server.split_ascii_whitespace().filter_map(|s| Endpoint::parse(s, port).ok());
@@ -157,26 +159,5 @@ impl Link for RoadLink {
             self.detour = Some(ways.swap_remove(0));
         }
         true
-    }
-}
-
-#[cfg(unix)]
-async fn unix(path: &str, words: &Words) -> Result<StreamPipe<tokio::net::UnixStream>, Fault> {
-    match tokio::net::UnixStream::connect(path).await {
-        Ok(stream) => Ok(StreamPipe::new(stream, None)),
-        Err(error) => {
-            let cause = local_cause(&error);
-            words.say(cause, &std::format!("{path}: {}", reason(&error).to_lowercase()));
-            Err(Fault::new(Step::Link, cause))
-        }
-    }
-}
-
-/// Why something of the file system could not be opened.
-fn local_cause(error: &std::io::Error) -> Cause {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => Cause::NotFound,
-        std::io::ErrorKind::PermissionDenied => Cause::Denied,
-        _ => crate::tcp::cause_of_pipe(error),
     }
 }

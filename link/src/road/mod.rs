@@ -1,7 +1,11 @@
 //! The roads to a broker: over what its bytes go.
 
 #[cfg(feature = "tokio")]
+mod layers;
+#[cfg(feature = "tokio")]
 mod link;
+#[cfg(all(unix, feature = "tokio"))]
+mod local;
 #[cfg(feature = "tokio")]
 mod pipe;
 
@@ -12,9 +16,11 @@ use crate::endpoint::Endpoint;
 
 #[cfg(feature = "tokio")]
 pub use link::RoadLink;
+#[cfg(feature = "ws")]
+pub(crate) use pipe::LINGER;
 #[cfg(feature = "tokio")]
 pub use pipe::RoadPipe;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "ws"))]
 pub(crate) use pipe::Wire;
 
 /// The path of a WebSocket request when the URL names none.

@@ -32,6 +32,10 @@ pub(super) enum Kind {
     Unix(StreamPipe<tokio::net::UnixStream>),
     #[cfg(feature = "tls")]
     Tls(Box<StreamPipe<crate::tls::TlsWire>>),
+    #[cfg(feature = "ws")]
+    Ws(Box<crate::ws::WsPipe<TcpStream>>),
+    #[cfg(all(feature = "ws", feature = "tls"))]
+    Wss(Box<crate::ws::WsPipe<crate::tls::TlsWire>>),
 }
 
 macro_rules! each {
@@ -42,6 +46,10 @@ macro_rules! each {
             Kind::Unix($inner) => $what,
             #[cfg(feature = "tls")]
             Kind::Tls($inner) => $what,
+            #[cfg(feature = "ws")]
+            Kind::Ws($inner) => $what,
+            #[cfg(all(feature = "ws", feature = "tls"))]
+            Kind::Wss($inner) => $what,
         }
     };
 }
@@ -52,6 +60,8 @@ impl RoadPipe {
     pub fn tls(&self) -> Option<crate::tls::TlsFacts> {
         match &self.0 {
             Kind::Tls(pipe) => Some(pipe.wire.facts()),
+            #[cfg(feature = "ws")]
+            Kind::Wss(pipe) => Some(pipe.wire().facts()),
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ pub(crate) type Refresh = Box<dyn FnMut() -> Result<Option<Tls>, TlsError> + Sen
 const TICKETS: usize = 32;
 
 /// TLS for all endpoints of one link.
+#[derive(Default)]
 pub(crate) struct TlsLayer {
     options: Tls,
     refresh: Option<Refresh>,
@@ -51,10 +52,6 @@ impl fmt::Debug for TlsLayer {
 }
 
 impl TlsLayer {
-    pub(crate) fn new(options: Tls) -> Self {
-        Self { options, refresh: None, ready: None }
-    }
-
     /// Other options, which begin without tickets.
     pub(crate) fn replace(&mut self, options: Tls) {
         (self.options, self.ready) = (options, None);

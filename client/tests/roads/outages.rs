@@ -1,0 +1,221 @@
+//! The same outages on every road: nothing is lost, nothing comes twice at QoS 2, the order stays.
+
+use std::process::Command;
+use std::time::Duration;
+
+use everlink::{Builder, Client, FirstConnect, QoS, Tls, Version};
+
+use crate::authority::{Authority, Issued};
+use crate::bridge::Bridge;
+use crate::run;
+use crate::support::mosquitto::Mosquitto;
+use crate::support::{VERSIONS, soon, text, wait_until};
+
+/// Longer than an outage, and short enough to wait for.
+const RESPONSE_TIME: Duration = Duration::from_millis(1500);
+/// Messages between two outages.
+const BATCH: usize = 40;
+
+/// A way from a client to a broker.
+struct Way {
+    broker: Mosquitto,
+    bridge: Bridge,
+    url: String,
+    tls: Option<Tls>,
+}
+
+const COMMON: &str = "allow_anonymous true\npersistence true\npersistence_location DIR/\n\
+    max_queued_messages 0\nmax_inflight_messages 100\n";
+
+async fn plain() -> Way {
+    let broker = Mosquitto::with(COMMON);
+    let (bridge, addr) = Bridge::tcp(broker.addr()).await;
+    Way { broker, bridge, url: format!("mqtt://{addr}"), tls: None }
+}
+
+async fn unix() -> Way {
+    let broker = Mosquitto::with(COMMON);
+    let path = broker.directory().join("bridge.sock");
+    let url = format!("unix://{}", path.display());
+    let bridge = Bridge::unix(broker.addr(), path).await;
+    Way { broker, bridge, url, tls: None }
+}
+
+async fn tls() -> Way {
+    let ca = Authority::new("Shed CA");
+    let Issued { chain, key } = ca.broker();
+    let options = format!("{COMMON}certfile DIR/cert.pem\nkeyfile DIR/key.pem\n");
+    let broker = Mosquitto::with_files(&options, &[("cert.pem", &chain), ("key.pem", &key)]);
+    let (bridge, addr) = Bridge::tcp(broker.addr()).await;
+    let tls = Tls::new().authorities(ca.pem.as_bytes()).unwrap();
+    Way { broker, bridge, url: format!("mqtts://{addr}"), tls: Some(tls) }
+}
+
+async fn websocket() -> Way {
+    let options = format!("{COMMON}listener NEXT 127.0.0.1\nprotocol websockets\n");
+    let broker = Mosquitto::with(&options);
+    let (bridge, addr) = Bridge::tcp(broker.next_addr()).await;
+    Way { broker, bridge, url: format!("ws://{addr}"), tls: None }
+}
+
+async fn secure_websocket() -> Way {
+    let ca = Authority::new("Shed CA");
+    let Issued { chain, key } = ca.broker();
+    let options = format!(
+        "{COMMON}listener NEXT 127.0.0.1\nprotocol websockets\ncertfile DIR/cert.pem\nkeyfile DIR/key.pem\n"
+    );
+    let broker = Mosquitto::with_files(&options, &[("cert.pem", &chain), ("key.pem", &key)]);
+    let (bridge, addr) = Bridge::tcp(broker.next_addr()).await;
+    let tls = Tls::new().authorities(ca.pem.as_bytes()).unwrap();
+    Way { broker, bridge, url: format!("wss://{addr}"), tls: Some(tls) }
+}
+
+/// What happens to the path while messages flow.
+#[derive(Clone, Copy, Debug)]
+enum Outage {
+    Cut,
+    Refused,
+    HalfOpen,
+    /// After so many bytes of each connection, a few times.
+    Anywhere(usize),
+    Restart,
+}
+
+const OUTAGES: [Outage; 8] = [
+    Outage::Cut,
+    Outage::HalfOpen,
+    Outage::Anywhere(701),
+    Outage::Restart,
+    Outage::Refused,
+    Outage::Anywhere(1733),
+    Outage::HalfOpen,
+    Outage::Cut,
+];
+
+impl Way {
+    fn builder(&self, version: Version) -> Builder {
+        let builder = Client::builder(&self.url)
+            .version(version)
+            .client_id(format!("outages-{version:?}"))
+            .clean_start(false)
+            .first_connect(FirstConnect::Forever)
+            .response_time(RESPONSE_TIME)
+            .ping_interval(Duration::from_millis(300))
+            .queue(10_000, 1 << 24);
+        match &self.tls {
+            Some(tls) => builder.tls(tls.clone()),
+            None => builder,
+        }
+    }
+
+    async fn cause(&mut self, outage: Outage, client: &Client) {
+        let outages = client.stats().outages;
+        match outage {
+            Outage::Cut => self.bridge.cut(),
+            Outage::HalfOpen => self.bridge.hush(),
+            Outage::Refused => {
+                self.bridge.refuse(true);
+                self.bridge.cut();
+                let accepted = self.bridge.accepted();
+                wait_until(|| self.bridge.accepted() > accepted + 1).await;
+                self.bridge.refuse(false);
+            }
+            Outage::Anywhere(bytes) => {
+                self.bridge.cut_after(Some(bytes));
+                self.bridge.cut();
+                let accepted = self.bridge.accepted();
+                wait_until(|| self.bridge.accepted() > accepted + 3).await;
+                self.bridge.cut_after(None);
+                self.bridge.cut();
+            }
+            Outage::Restart => {
+                // Not by kill: mosquitto writes its sessions to disk when it is asked to leave.
+                let pid = self.broker.pid().to_string();
+                assert!(Command::new("kill").arg(&pid).status().expect("kill").success());
+                let database = self.broker.directory().join("mosquitto.db");
+                wait_until(|| database.exists()).await;
+                wait_until(|| client.stats().outages > outages).await;
+                self.broker.restart();
+            }
+        }
+        wait_until(|| client.stats().outages > outages).await;
+    }
+}
+
+/// Numbered messages at both qualities go out and come back while the path breaks in every way.
+async fn survive(mut way: Way, version: Version) {
+    let (client, driver) = run(way.builder(version));
+    let mut once =
+        soon("granted", client.subscribe("once", QoS::ExactlyOnce).capacity(5000)).await.unwrap();
+    let mut least =
+        soon("granted", client.subscribe("least", QoS::AtLeastOnce).capacity(5000)).await.unwrap();
+    let mut sent = 0;
+    let mut deliveries = Vec::new();
+    for outage in OUTAGES {
+        for half in 0..2 {
+            for _ in 0..BATCH / 2 {
+                let payload = format!("{sent:05}{}", "x".repeat(sent % 90));
+                for (topic, qos) in [("once", QoS::ExactlyOnce), ("least", QoS::AtLeastOnce)] {
+                    deliveries.push(client.publish(topic, &payload).qos(qos).send().unwrap());
+                }
+                sent += 1;
+            }
+            if half == 0 {
+                // While these are on their way.
+                way.cause(outage, &client).await;
+            }
+        }
+        soon(&format!("{outage:?}"), client.up()).await;
+    }
+    for delivery in deliveries {
+        assert!(soon("delivery", delivery).await.is_delivered());
+    }
+    let number = |m: everlink::Message| text(&m)[..5].parse::<usize>().unwrap();
+    for n in 0..sent {
+        let came = number(soon("once", once.next()).await.unwrap());
+        assert_eq!(came, n, "in order, none twice");
+    }
+    let mut next = 0;
+    while next < sent {
+        let n = number(soon("at least once", least.next()).await.unwrap());
+        assert!(n <= next, "{n} came, {next} is missing");
+        next = next.max(n + 1);
+    }
+    assert_eq!(client.held(), 0);
+    let outages = client.stats().outages;
+    assert!(outages >= OUTAGES.len() as u64, "{outages}");
+    println!("{}: {sent} messages at each quality, {outages} outages", way.url);
+    client.close();
+    soon("the driver", driver).await.unwrap();
+    assert!(once.next().await.is_none(), "nothing came twice");
+}
+
+async fn both<F: Future<Output = Way>>(way: impl Fn() -> F) {
+    let [a, b] = VERSIONS;
+    tokio::join!(survive(way().await, a), survive(way().await, b));
+}
+
+#[tokio::test]
+async fn over_tcp() {
+    both(plain).await;
+}
+
+#[tokio::test]
+async fn over_tls() {
+    both(tls).await;
+}
+
+#[tokio::test]
+async fn over_websockets() {
+    both(websocket).await;
+}
+
+#[tokio::test]
+async fn over_websockets_and_tls() {
+    both(secure_websocket).await;
+}
+
+#[tokio::test]
+async fn over_a_unix_socket() {
+    both(unix).await;
+}
