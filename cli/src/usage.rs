@@ -41,9 +41,6 @@ fn one_line(error: &clap::Error) -> String {
         if let Some((_, instead)) = TLS.iter().find(|(flag, _)| *flag == name) {
             return format!("{name} is not offered: {instead}");
         }
-        if name == "--store" {
-            return format!("{name}: a store on disk is not in this build");
-        }
     }
     if error.kind() == ErrorKind::InvalidUtf8 {
         return not_text(&std::env::args_os().collect::<Vec<_>>());

@@ -57,7 +57,6 @@ fn wrong_flags() {
         ("pub -t a -m b --ws-header a:b", "--ws-header: the broker's address is no WebSocket"),
         ("pub -t a -m b -L ws://h --ws-header ab", "a header is written \"Name: value\""),
         ("pub -m b -L ws://h/topic", "a topic is missing"),
-        ("pub -t a -m b --store d", "not in this build"),
         ("pub -t a -f /does/not/exist", "-f /does/not/exist"),
         ("pub -t a -m b -u u --password-file /does/not/exist", "--password-file"),
         ("pub -t a -m b -V 311 -P p", "only with a user name"),
