@@ -359,7 +359,6 @@ impl Builder {
         front.streams.park = park;
         let when_full = self.config.queue.when_full;
         let version = self.config.version;
-        #[cfg(feature = "store")]
         #[cfg_attr(not(feature = "store"), expect(unused_mut))]
         let mut engine = Session::new(self.config, store, memory);
         #[cfg(feature = "store")]
