@@ -167,6 +167,8 @@ impl<S: Store> Session<'_, S> {
             return Ok(());
         }
         let result = self.restore_session(session).ok_or(Unreadable);
+        // The broker may have begun a new session since, of which the record does not tell.
+        self.doubt = result.is_ok();
         self.cfg.clean_start &= result.is_err();
         result
     }
