@@ -32,6 +32,10 @@ demo *ARGS:
 sim *ARGS:
     cargo run --release -q -p everlink-sim --bin everlink-sim -- {{ARGS}}
 
+# Every interleaving within bounds: `small` is what `./test` runs, `large` takes minutes.
+exhaustive BOUNDS="large" *ARGS:
+    cargo run --release -q -p everlink-sim --bin everlink-sim -- --exhaustive {{BOUNDS}} {{ARGS}}
+
 # Plants bugs one by one and says which check of the campaign finds each, and at which seed.
 planted *NAMES:
     sim/planted/run {{NAMES}}

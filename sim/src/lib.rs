@@ -12,6 +12,7 @@ pub mod broker;
 pub mod campaign;
 pub mod check;
 pub mod clock;
+pub mod explore;
 pub mod host;
 pub mod netem;
 pub mod pair;

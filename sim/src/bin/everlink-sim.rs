@@ -1,5 +1,6 @@
 //! `everlink-sim N [--first S] [--threads T] [--failures F]` runs N seeds of the campaign;
 //! `everlink-sim --seed S [--only 1,2,5]` repeats one, or some of its steps, with its trace.
+//! `everlink-sim --exhaustive small|large [--threads T]` visits every state within bounds.
 //!
 //! Exit code: 0 if all held, 1 if not, 2 if the arguments make no sense.
 
@@ -9,9 +10,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use everlink_sim::campaign::{Counts, Failure, Plan, many, one, shrink};
+use everlink_sim::explore::{Bounds, explore, retrace};
 
-const USAGE: &str =
-    "usage: everlink-sim N [--first S] [--threads T] [--failures F] | --seed S [--only 1,2,5]";
+const USAGE: &str = "usage: everlink-sim N [--first S] [--threads T] [--failures F] | \
+    --seed S [--only 1,2,5] | --exhaustive small|large [--threads T]";
 /// Between two lines of progress.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -22,12 +24,20 @@ struct Options {
     failures: usize,
     seed: Option<u64>,
     only: Option<BTreeSet<usize>>,
+    exhaustive: Option<Vec<Bounds>>,
 }
 
 fn options() -> Option<Options> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut options =
-        Options { seeds: 2_000, first: 0, threads, failures: 1, seed: None, only: None };
+    let mut options = Options {
+        seeds: 2_000,
+        first: 0,
+        threads,
+        failures: 1,
+        seed: None,
+        only: None,
+        exhaustive: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -36,6 +46,7 @@ fn options() -> Option<Options> {
             "--failures" => options.failures = words.next()?.parse().ok().filter(|n| *n > 0)?,
             "--seed" => options.seed = Some(words.next()?.parse().ok()?),
             "--only" => options.only = Some(steps(&words.next()?)?),
+            "--exhaustive" => options.exhaustive = Some(bounds(&words.next()?)?),
             n => options.seeds = n.parse().ok()?,
         }
     }
@@ -46,6 +57,14 @@ fn steps(list: &str) -> Option<BTreeSet<usize>> {
     list.split(',').filter(|n| !n.is_empty()).map(|n| n.parse().ok()).collect()
 }
 
+fn bounds(size: &str) -> Option<Vec<Bounds>> {
+    match size {
+        "small" => Some(Bounds::small()),
+        "large" => Some(Bounds::large()),
+        _ => None,
+    }
+}
+
 fn main() -> ExitCode {
     let Some(options) = options() else {
         eprintln!("{USAGE}");
@@ -53,10 +72,34 @@ fn main() -> ExitCode {
     };
     // The reason is printed below; the trace only where it is asked for.
     std::panic::set_hook(Box::new(|_| {}));
+    if let Some(bounds) = options.exhaustive {
+        return exhaustive(&bounds, options.threads);
+    }
     match options.seed {
         Some(seed) => repeat(Plan { seed, only: options.only, verbose: true }),
         None => campaign(&options),
     }
+}
+
+fn exhaustive(bounds: &[Bounds], threads: usize) -> ExitCode {
+    let (start, mut states, mut steps) = (Instant::now(), 0, 0);
+    for bounds in bounds {
+        let began = Instant::now();
+        match explore(bounds, threads, usize::MAX) {
+            Ok(report) => {
+                (states, steps) = (states + report.states, steps + report.steps);
+                let took = began.elapsed().as_secs_f32();
+                println!("{bounds}: {report}, {took:.1} s");
+            }
+            Err(flaw) => {
+                println!("flaw: {} ({} steps; {bounds})", flaw.why, flaw.path.len());
+                println!("{}", retrace(bounds, &flaw.path));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{states} states, {steps} steps in {} s", start.elapsed().as_secs());
+    ExitCode::SUCCESS
 }
 
 fn repeat(plan: Plan) -> ExitCode {

@@ -177,6 +177,12 @@ impl Broker {
         }
     }
 
+    /// Forgets what it only keeps for the test to look at, but for the messages.
+    pub(crate) fn forget_history(&mut self) {
+        self.connects.clear();
+        self.subscribes.clear();
+    }
+
     /// Forgets which QoS 2 messages of the client await their PUBREL.
     pub fn forget_received(&mut self, client: &str) {
         if let Some(session) = self.sessions.get_mut(client) {

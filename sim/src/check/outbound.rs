@@ -52,7 +52,9 @@ pub(super) struct Outbound {
     strays: Vec<u16>,
     /// QoS 2 exchanges that ended.
     ended: BTreeSet<u16>,
-    /// Those of them that ended before the last loss of power.
+    /// Those that were under way when the session was lost.
+    lost: BTreeSet<u16>,
+    /// Those of both before the last loss of power: the host may not have noted their end.
     forgotten: BTreeSet<u16>,
     power_cut: bool,
 }
@@ -67,7 +69,9 @@ impl Outbound {
     }
 
     pub(super) fn forget(&mut self) {
-        *self = Self { order: self.order, ..Self::default() };
+        let mut lost = std::mem::take(&mut self.lost);
+        lost.extend(self.messages.keys());
+        *self = Self { order: self.order, lost, ..Self::default() };
     }
 
     /// The host forgets what it only heard: QoS 1 exchanges, PUBRECs it has not answered, PUBCOMPs.
@@ -77,6 +81,7 @@ impl Outbound {
             m.unsure = !m.said;
         }
         self.forgotten.append(&mut self.ended);
+        self.forgotten.append(&mut self.lost);
         self.power_cut = true;
     }
 

@@ -32,7 +32,7 @@ pub struct WillTemplate {
 
 impl Template {
     /// Calls `use_it` with the CONNECT this makes.
-    pub(super) fn with<R>(&self, use_it: impl FnOnce(&Connect<'_>) -> R) -> R {
+    pub(crate) fn with<R>(&self, use_it: impl FnOnce(&Connect<'_>) -> R) -> R {
         let delay = [Property::WillDelayInterval(self.will.as_ref().map_or(0, |w| w.delay))];
         let mut list = Vec::new();
         if let Some((method, data)) = &self.auth {
