@@ -56,6 +56,11 @@ fn wrong_flags() {
         ("pub -t a -m b --proxy http://h", "proxy: the port must be a number"),
         ("pub -t a -m b --ws-header a:b", "--ws-header: the broker's address is no WebSocket"),
         ("pub -t a -m b -L ws://h --ws-header ab", "a header is written \"Name: value\""),
+        (
+            "pub -t a -m b -L serial:///dev/ttyS0?baud=x",
+            "\"baud=x\" is no setting of a serial line",
+        ),
+        ("pub -t a -m b -L serial://ttyS0", "serial:///PATH"),
         ("pub -m b -L ws://h/topic", "a topic is missing"),
         ("pub -t a -f /does/not/exist", "-f /does/not/exist"),
         ("pub -t a -m b -u u --password-file /does/not/exist", "--password-file"),

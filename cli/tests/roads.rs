@@ -77,6 +77,8 @@ fn websockets_and_sockets_by_address() {
     let none = run_on(&broker, "pub -L unix://DIR/none -t a -m b");
     none.fails(3, "none: link: ");
     none.fails(3, "no such file or directory");
+    let none = run_on(&broker, "pub -L serial:///dev/ttyNONE -t a -m b");
+    none.fails(3, "link: /dev/ttyNONE: no such device; is it plugged in?");
     // A WebSocket is wanted where there is plain MQTT, and the other way round.
     let plain = broker.addr().port();
     run_on(&broker, &format!("pub -L ws://127.0.0.1:{plain} -t a -m b")).fails(3, "websocket: ");

@@ -28,7 +28,8 @@ pub(crate) struct ConnectionArgs {
     pub(crate) port: Option<u16>,
 
     /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC, mqtts://...
-    /// with TLS, ws://HOST[:PORT][/PATH] and wss://... for a WebSocket, unix:///PATH
+    /// with TLS, ws://HOST[:PORT][/PATH] and wss://... for a WebSocket, unix:///PATH,
+    /// serial:///dev/ttyUSB0?baud=115200
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = BROKER)]
     pub(crate) url: Option<String>,
 

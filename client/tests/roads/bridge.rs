@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 
+use crate::line::Line;
+
 /// What the path does to connections.
 #[derive(Clone, Copy, Debug, Default)]
 struct Path {
@@ -59,6 +61,21 @@ impl Bridge {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 accept.carry(stream);
+            }
+        });
+        bridge
+    }
+
+    /// A bridge at the other end of a serial line: `path` is the device. Each end of a connection
+    /// unplugs the device, and plugs in another.
+    pub(crate) fn serial(broker: SocketAddr, path: PathBuf) -> Self {
+        let bridge = Self::new(broker);
+        let accept = bridge.clone();
+        let mut line = Line::plug_in(&path);
+        tokio::spawn(async move {
+            loop {
+                line.spoken_to().await;
+                accept.carry(std::mem::replace(&mut line, Line::plug_in(&path)));
             }
         });
         bridge

@@ -1,13 +1,15 @@
 //! Every road to a broker: what is refused, and that outages cost nothing on any of them.
-#![cfg(all(feature = "tls", feature = "ws", feature = "proxy"))]
+#![cfg(all(feature = "tls", feature = "ws", feature = "proxy", feature = "serial"))]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod authority;
 mod bridge;
+mod line;
 mod outages;
 mod proxies;
+mod serial;
 mod tls;
 mod unix;
 mod websocket;

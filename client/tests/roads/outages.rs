@@ -51,6 +51,14 @@ async fn tls() -> Way {
     Way { broker, bridge, url: format!("mqtts://{addr}"), tls: Some(tls) }
 }
 
+async fn serial() -> Way {
+    let broker = Mosquitto::with(COMMON);
+    let path = broker.directory().join("tty");
+    let url = format!("serial://{}?baud=115200", path.display());
+    let bridge = Bridge::serial(broker.addr(), path);
+    Way { broker, bridge, url, tls: None }
+}
+
 async fn websocket() -> Way {
     let options = format!("{COMMON}listener NEXT 127.0.0.1\nprotocol websockets\n");
     let broker = Mosquitto::with(&options);
@@ -213,6 +221,11 @@ async fn over_websockets() {
 #[tokio::test]
 async fn over_websockets_and_tls() {
     both(secure_websocket).await;
+}
+
+#[tokio::test]
+async fn over_a_serial_line() {
+    both(serial).await;
 }
 
 #[tokio::test]

@@ -126,6 +126,13 @@ impl Link for RoadLink {
                 progress.set(Step::Link);
                 Kind::Unix(super::local::unix(path, &self.layers.words).await?)
             }
+            #[cfg(all(unix, feature = "serial"))]
+            Road::Serial(port) => {
+                progress.set(Step::Link);
+                Kind::Serial(super::serial::serial(port, &self.layers.words).await?)
+            }
+            // `Url` reads no such road in a build without it.
+            #[cfg(not(all(unix, feature = "serial")))]
             _ => return Err(Fault::new(Step::Link, Cause::NotFound)),
         };
         Ok(RoadPipe(kind))

@@ -8,6 +8,8 @@ mod link;
 mod local;
 #[cfg(feature = "tokio")]
 mod pipe;
+#[cfg(all(unix, feature = "serial"))]
+mod serial;
 
 use std::fmt;
 use std::string::{String, ToString};

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Tcp(TcpPipe),
     #[cfg(unix)]
     Unix(StreamPipe<tokio::net::UnixStream>),
+    #[cfg(all(unix, feature = "serial"))]
+    Serial(StreamPipe<super::serial::SerialWire>),
     #[cfg(feature = "tls")]
     Tls(Box<StreamPipe<crate::tls::TlsWire>>),
     #[cfg(feature = "ws")]
@@ -44,6 +46,8 @@ macro_rules! each {
             Kind::Tcp($inner) => $what,
             #[cfg(unix)]
             Kind::Unix($inner) => $what,
+            #[cfg(all(unix, feature = "serial"))]
+            Kind::Serial($inner) => $what,
             #[cfg(feature = "tls")]
             Kind::Tls($inner) => $what,
             #[cfg(feature = "ws")]
@@ -90,6 +94,9 @@ impl Pipe for RoadPipe {
 
 /// A byte stream, and what is particular to it.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Whether the peer can end the stream, and so an end of ours is answered by one.
+    const ENDS: bool = true;
+
     /// Why it broke. What a cause cannot hold is put into words.
     fn cause(&self, error: &io::Error) -> Cause {
         cause_of_pipe(error)
@@ -130,6 +137,9 @@ impl<W: Wire> StreamPipe<W> {
     /// closes too.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.wire).poll_shutdown(cx))?;
+        if !W::ENDS {
+            return Poll::Ready(Ok(()));
+        }
         let mut scrap = [0; 4096];
         loop {
             let mut scrap = ReadBuf::new(&mut scrap);
