@@ -17,6 +17,9 @@ const KILLS: usize = 10;
 const KEPT: &str =
     "allow_anonymous true\nmax_queued_messages 0\npersistence true\npersistence_location DIR/\n";
 
+/// Where nobody listens.
+const NO_BROKER: &str = "-h 127.0.0.1 -p 1";
+
 /// A directory for one test, removed at its end.
 struct Scratch(PathBuf);
 
@@ -116,6 +119,142 @@ fn killed_at_random_instants_at_qos_1() {
 #[test]
 fn killed_at_random_instants_at_qos_2() {
     kill_again_and_again(2);
+}
+
+/// So many lines of about 250 bytes.
+fn long_lines(count: usize) -> Vec<u8> {
+    (1..=count).flat_map(|n| format!("{n:06} {}\n", "x".repeat(240)).into_bytes()).collect()
+}
+
+fn bytes_in(directory: &str) -> u64 {
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|facts| facts.len()).sum()
+}
+
+/// Waits until the size of the store stays the same for a while.
+fn wait_settled(store: &str) -> u64 {
+    let mut last = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(700));
+        let now = bytes_in(store);
+        if now == last && now > 1000 {
+            return now;
+        }
+        last = now;
+    }
+}
+
+/// A file with lines, and a receiver for them.
+fn set_up(broker: &Mosquitto, scratch: &Scratch, lines: usize) -> (PathBuf, Running) {
+    let input = PathBuf::from(scratch.path("input"));
+    std::fs::write(&input, long_lines(lines)).expect("the input");
+    let line = "sub BROKER -t t -q 2 -c -i receiver -x 600 --quiet";
+    let mut receiver = Running::start(&mut everlink(words(line, broker)));
+    drop(receiver.stdin.take());
+    common::wait_subscribed(broker, "receiver", 1);
+    (input, receiver)
+}
+
+fn received(receiver: &Running, count: usize) -> Vec<usize> {
+    wait_at_most(Duration::from_secs(60), "all is received", || receiver.count() >= count);
+    receiver.lines().iter().map(|l| l[..6].parse().expect("a number")).collect()
+}
+
+/// The most memory that a process has had, in KiB.
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    // Not there when the process has just ended.
+    let line = status.lines().find(|l| l.starts_with("VmHWM"));
+    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_queue_longer_than_memory_waits_on_disk() {
+    const COUNT: usize = 60_000;
+    let broker = Mosquitto::with(KEPT);
+    let scratch = Scratch::new("long");
+    let (input, receiver) = set_up(&broker, &scratch, COUNT);
+    let store = scratch.path("store");
+    let start = |broker_is: &str| {
+        let line = format!("pub {broker_is} -i me -t t -q 2 -l --store {store} --durability none");
+        let mut command = everlink(words(&line, &broker));
+        command.arg("--quiet").stdin(File::open(&input).expect("the input"));
+        command.spawn().expect("the command starts")
+    };
+    let mut child = start(NO_BROKER);
+    assert!(wait_settled(&store) > 15_000_000);
+    let first = peak_memory(child.id());
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let mut child = start("BROKER");
+    let mut second = 0;
+    wait_at_most(Duration::from_secs(60), "half is received", || {
+        second = peak_memory(child.id()).max(second);
+        receiver.count() >= COUNT / 2
+    });
+    let numbers = received(&receiver, COUNT);
+    // A debug build without a queue has some 20 MiB.
+    assert!(first.min(second) > 0 && first.max(second) < 60_000, "{first} and {second} KiB");
+    assert_eq!(common::wait(&mut child).code(), Some(0));
+    assert!(numbers.into_iter().eq(1..=COUNT), "each once, in order");
+    assert!(bytes_in(&store) < 10_000_000, "files are given back");
+}
+
+#[test]
+fn a_full_store_is_a_full_queue() {
+    const COUNT: usize = 8000;
+    let broker = Mosquitto::with(KEPT);
+    let scratch = Scratch::new("full");
+    let (input, receiver) = set_up(&broker, &scratch, COUNT);
+    let store = scratch.path("store");
+    let start = |broker_is: &str| {
+        let line = format!("pub {broker_is} -i me -t t -q 2 -l --store {store} --quiet");
+        let mut command = everlink(words(&line, &broker));
+        command.args(["--store-limit", "1048576"]).stdin(File::open(&input).expect("the input"));
+        command.spawn().expect("the command starts")
+    };
+    let mut child = start(NO_BROKER);
+    let full = wait_settled(&store);
+    assert!((500_000..=1_048_576).contains(&full), "{full}");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let mut child = start("BROKER");
+    // It waits for room, and no file is left behind meanwhile.
+    wait_at_most(Duration::from_secs(60), "all is received", || {
+        let bytes = bytes_in(&store);
+        assert!(bytes <= 1_048_576, "{bytes}");
+        receiver.count() >= COUNT
+    });
+    assert_eq!(common::wait(&mut child).code(), Some(0));
+    assert!(received(&receiver, COUNT).into_iter().eq(1..=COUNT), "each once, in order");
+}
+
+#[test]
+fn a_full_disk_holds_things_up_and_loses_nothing() {
+    const COUNT: usize = 4000;
+    let broker = Mosquitto::with(KEPT);
+    let scratch = Scratch::new("disk");
+    let (input, receiver) = set_up(&broker, &scratch, COUNT);
+    let store = scratch.path("store");
+    let line = format!("pub BROKER -t t -q 2 -l --store {store}");
+    // No file may have more than 300 KiB, which is as if the disk were full.
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", "trap '' XFSZ; ulimit -Sf 300; exec \"$0\" \"$@\" < \"$INPUT\""]);
+    command.arg(env!("CARGO_BIN_EXE_everlink")).args(words(&line, &broker)).env("INPUT", &input);
+    let mut sender = Running::start(&mut command);
+    drop(sender.stdin.take());
+    let told =
+        "cannot write: File too large (os error 27); what cannot be stored is held in memory";
+    common::wait_until("it says so", || sender.errors().contains(told));
+    let raised = std::process::Command::new("prlimit")
+        .args(["--pid", &sender.pid().to_string(), "--fsize=unlimited"])
+        .status();
+    assert!(raised.expect("prlimit").success());
+    let numbers = received(&receiver, COUNT);
+    let ran = sender.end();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("store: it works again"), "{ran:?}");
+    assert!(numbers.into_iter().eq(1..=COUNT), "each once, in order");
 }
 
 #[test]

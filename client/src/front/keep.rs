@@ -15,10 +15,10 @@ use everlink_proto::time::Instant;
 
 use super::inbox::Front;
 use super::shared::Engine_;
-use crate::store::{Entry, MARK, SESSION, StoreError, begin_put, cost, end_put};
+use crate::store::{Entry, MARK, SESSION, SUBSCRIPTIONS, StoreError, begin_put, cost, end_put};
 
 /// Most bytes that wait to be written; a publisher who is faster waits.
-const WAITING: usize = 4 << 20;
+const WAITING: u64 = 4 << 20;
 /// The engine's numbers of messages begin anew behind this one, with 1.
 const ROUND: u64 = u32::MAX as u64;
 
@@ -36,6 +36,8 @@ pub(crate) struct Batch {
 pub(crate) struct Limits {
     /// Of the messages in the store, in bytes.
     pub(crate) bytes: u64,
+    /// Of the files at a time when more is accepted, in bytes.
+    pub(crate) disk: u64,
     /// Of the queue, if that was asked for.
     pub(crate) messages: u64,
     pub(crate) queued_bytes: u64,
@@ -75,6 +77,9 @@ pub(crate) struct Keep {
     durable: u64,
     held: u64,
     held_bytes: u64,
+    /// Bytes that the files take, and that the keeper is about to write.
+    disk: u64,
+    in_hand: u64,
     limits: Limits,
     policy: WhenFull,
     keeper: Option<Thread>,
@@ -109,6 +114,8 @@ impl Keep {
             durable: next,
             held,
             held_bytes,
+            disk: 0,
+            in_hand: 0,
             limits,
             policy,
             keeper: None,
@@ -140,7 +147,7 @@ impl Keep {
         message: &Outgoing<'_>,
         mark: Option<&[u8]>,
     ) -> Result<Option<u64>, Refused> {
-        if self.batch.entries.len() >= WAITING {
+        if self.is_waiting() {
             return Err(Refused::QueueFull);
         }
         let size =
@@ -200,7 +207,7 @@ impl Keep {
         let store = engine.store();
         let queued = store.len(Stage::Queued) as u64 + self.behind;
         let queued_bytes = store.bytes(Stage::Queued) as u64 + self.behind_bytes;
-        let Limits { bytes: most, messages, queued_bytes: most_queued } = self.limits;
+        let Limits { bytes: most, messages, queued_bytes: most_queued, .. } = self.limits;
         self.held_bytes + bytes > most
             || self.may_put_off() && (queued >= messages || queued_bytes + bytes > most_queued)
     }
@@ -233,37 +240,40 @@ impl Keep {
         (self.held, self.held_bytes) = (self.held + 1, self.held_bytes + cost(len));
     }
 
-    /// Takes over what the engine has to have written.
+    /// Takes over what the engine has to have written. The session's record, which changes often, stays with
+    /// it until the keeper comes.
     pub(crate) fn collect(&mut self, engine: &mut Engine_) {
-        let now = engine.seen();
-        while engine.is_unsaved() {
-            let entries = &mut self.batch.entries;
-            let at = begin_put(entries);
-            let Some(record) = engine.unsaved_into(now, entries) else {
-                entries.truncate(at);
-                break;
-            };
-            engine.handed(record);
-            if record.key == 0 {
-                let value = entries.split_off(entries.len() - record.len);
-                entries.truncate(at);
-                Entry::Note { key: SESSION, value: &value }.encode(entries);
-            } else if let Some(number) = record.message() {
-                let number = self.number(number);
-                let len = end_put(&mut self.batch.entries, at, number);
-                self.lengths.insert(number, len);
-                self.came(len);
-            } else {
-                entries.truncate(at);
-            }
-            if let Some(number) = record.replaced() {
-                self.gone(self.number(number));
-            }
-            self.batch.records.push(record);
-        }
-        if !self.batch.entries.is_empty() || self.wants_more(engine) {
+        while engine.has_unsaved_message() && self.take_over(engine) {}
+        if !self.is_idle(engine) || self.wants_more(engine) {
             self.kick();
         }
+    }
+
+    fn take_over(&mut self, engine: &mut Engine_) -> bool {
+        let entries = &mut self.batch.entries;
+        let at = begin_put(entries);
+        let Some(record) = engine.unsaved_into(engine.seen(), entries) else {
+            entries.truncate(at);
+            return false;
+        };
+        engine.handed(record);
+        if record.key == 0 {
+            let value = entries.split_off(entries.len() - record.len);
+            entries.truncate(at);
+            Entry::Note { key: SESSION, value: &value }.encode(entries);
+        } else if let Some(number) = record.message() {
+            let number = self.number(number);
+            let len = end_put(&mut self.batch.entries, at, number);
+            self.lengths.insert(number, len);
+            self.came(len);
+        } else {
+            entries.truncate(at);
+        }
+        if let Some(number) = record.replaced() {
+            self.gone(self.number(number));
+        }
+        self.batch.records.push(record);
+        true
     }
 
     fn gone(&mut self, number: u64) {
@@ -320,9 +330,16 @@ impl Keep {
     }
 
     /// Hands over what is to be written.
-    pub(crate) fn take(&mut self, spare: Batch) -> Batch {
+    pub(crate) fn take(&mut self, engine: &mut Engine_, spare: Batch) -> Batch {
+        while engine.is_unsaved() && self.take_over(engine) {}
+        if engine.has_unsaved_subscriptions() {
+            let mut value = Vec::new();
+            engine.unsaved_subscriptions(&mut value);
+            Entry::Note { key: SUBSCRIPTIONS, value: &value }.encode(&mut self.batch.entries);
+        }
         self.kicked = false;
         self.mark_at = None;
+        self.in_hand = self.batch.entries.len() as u64;
         let next = self.batch.next;
         self.writing |= !self.batch.entries.is_empty();
         std::mem::replace(&mut self.batch, Batch { next, ..spare })
@@ -356,17 +373,28 @@ impl Keep {
 
     /// Whether all is durable.
     pub(crate) fn is_saved(&self, engine: &Engine_) -> bool {
-        engine.is_saved() && self.batch.entries.is_empty() && !self.writing
+        engine.is_saved() && self.is_idle(engine) && !self.writing
     }
 
     /// Whether there is nothing to write.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.batch.entries.is_empty()
+    pub(crate) fn is_idle(&self, engine: &Engine_) -> bool {
+        self.batch.entries.is_empty() && !engine.is_unsaved() && !engine.has_unsaved_subscriptions()
+    }
+
+    /// Whether more can only be accepted when the keeper has written, or has given files back.
+    fn is_waiting(&self) -> bool {
+        let waiting = self.batch.entries.len() as u64;
+        waiting >= WAITING || self.disk + self.in_hand + waiting > self.limits.disk
     }
 
     /// Whether a publisher is only too fast.
     pub(crate) fn is_busy(&self) -> bool {
-        self.batch.entries.len() >= WAITING && self.trouble.is_none()
+        self.is_waiting() && self.trouble.is_none()
+    }
+
+    /// The keeper has done a round, and the files take so many bytes.
+    pub(crate) fn tidied(&mut self, disk: u64) {
+        (self.disk, self.in_hand) = (disk, 0);
     }
 
     pub(crate) fn status(&self) -> StoreStatus {

@@ -14,7 +14,9 @@ use super::connect::ConnectOptions;
 use super::inbox::Front;
 use super::keep::{Batch, Keep, Limits, number as store_number, round};
 use super::shared::{Engine_, Shared};
-use crate::store::{CLIENT_ID, Directory, Durability, FileStore, Log, SESSION, StoreError};
+use crate::store::{
+    CLIENT_ID, Directory, Durability, FileStore, Log, SESSION, SUBSCRIPTIONS, StoreError,
+};
 
 /// Messages that memory holds of a queue that is on disk, at least; the rest is read when these get few.
 pub(crate) const MESSAGES: usize = 1024;
@@ -80,7 +82,8 @@ pub(crate) fn limits(store: &FileStore, memory: &mut Queue, given: bool) -> Limi
         *memory = Queue { messages: MESSAGES, bytes: asked.bytes.min(BYTES), ..asked };
     }
     Limits {
-        bytes: store.room(),
+        bytes: store.room().0,
+        disk: store.room().1,
         messages: match (few, given) {
             (true, _) => 0,
             (false, true) => asked.messages as u64,
@@ -115,7 +118,8 @@ pub(crate) fn restore(
         nonsense = !keep.take_up(engine, now, (number, aged, value));
         !nonsense
     })?;
-    if nonsense || engine.taken_up(&session, round(next)).is_err() {
+    let subscriptions = engine.restore_subscriptions(log.noted(SUBSCRIPTIONS));
+    if nonsense || subscriptions.is_err() || engine.taken_up(&session, round(next)).is_err() {
         return Err(log.damaged_where_read("a record makes no sense"));
     }
     if log.noted(CLIENT_ID) != front.options.client_id.as_bytes() {
@@ -193,10 +197,10 @@ impl Keeper {
         let mut hurry = false;
         if !again {
             let spare = std::mem::take(&mut self.spare);
-            let batch = client.look(|_, front| {
+            let batch = client.reach(|engine, front| {
                 front.keep.as_mut().map(|keep| {
                     hurry = keep.hurry;
-                    keep.take(spare)
+                    keep.take(engine, spare)
                 })
             });
             let mut batch = batch.unwrap_or_default();
@@ -211,13 +215,20 @@ impl Keeper {
         let age = self.age_now();
         self.log.write(age)?;
         let wait = self.make_durable(client, hurry)?;
-        self.log.tidy()?;
+        let again = self.log.tidy()?;
+        let disk = self.log.bytes();
+        client.settle(|_, front| {
+            if let Some(keep) = &mut front.keep {
+                keep.tidied(disk);
+            }
+            front.room.wake(&mut front.wakes);
+        });
         self.recovered(client);
         let more = !self.damaged && self.take_up(client)?;
         let idle = client.look(|engine, front| {
-            front.keep.as_ref().is_none_or(|k| k.is_idle() && !(more && k.wants_more(engine)))
+            front.keep.as_ref().is_none_or(|k| k.is_idle(engine) && !(more && k.wants_more(engine)))
         });
-        Ok(if idle { wait } else { Some(Duration::ZERO) })
+        Ok(if idle && !again { wait } else { Some(Duration::ZERO) })
     }
 
     /// Makes durable what was written, if it is time. Gives how long that has time, if it has.
@@ -248,7 +259,6 @@ impl Keeper {
                 keep.confirm(engine, front, batch);
                 front.keep = Some(keep);
             }
-            front.room.wake(&mut front.wakes);
             front.saved.wake(&mut front.wakes);
         });
         batch.records.clear();

@@ -132,6 +132,13 @@ impl Shared {
         result
     }
 
+    /// As [`look`](Self::look), to change what the driver need not know of.
+    #[cfg(feature = "store")]
+    pub(crate) fn reach<R>(&self, f: impl FnOnce(&mut Engine_, &mut Front) -> R) -> R {
+        let core = &mut *self.lock();
+        f(&mut core.engine, &mut core.front)
+    }
+
     /// What the keeper has to say.
     #[cfg(feature = "store")]
     pub(crate) fn settle(&self, f: impl FnOnce(&mut Engine_, &mut Front)) {

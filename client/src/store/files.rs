@@ -21,12 +21,13 @@ const LEAST: u64 = 1 << 20;
 const FILES: u64 = 32;
 const FILE_SIZE: u64 = 4 << 20;
 /// What is kept free besides messages, in files: for what ends them, and while files are written anew.
-const RESERVE: u64 = 6;
+const RESERVE: u64 = 8;
 
 /// Keys of notes.
 pub(crate) const SESSION: u8 = 0;
 pub(crate) const CLIENT_ID: u8 = 1;
 pub(crate) const MARK: u8 = 2;
+pub(crate) const SUBSCRIPTIONS: u8 = 3;
 
 /// When what is written is made to outlive a loss of power.
 ///
@@ -69,7 +70,8 @@ impl FileStore {
         std::fs::create_dir_all(&path).map_err(|e| io("create", e))?;
         let lock = lock(&path)?;
         let directory = Directory::open(&path).map_err(|e| io("open", e))?;
-        let log = Log::open(directory, FILE_SIZE)?;
+        let mut log = Log::open(directory, FILE_SIZE)?;
+        log.set_limits(FILE_SIZE, LIMIT);
         Ok(Self { log, lock, durability: Durability::default(), limit: LIMIT, path })
     }
 
@@ -80,8 +82,8 @@ impl FileStore {
         self
     }
 
-    /// Most bytes that all files may take together, at least 1 MiB; the default is 1 GiB. About a fifth of
-    /// a small limit is kept free for the store's own needs, and at most 24 MiB. What happens when it is
+    /// Most bytes that all files may take together, at least 1 MiB; the default is 1 GiB. About a quarter
+    /// of a small limit is kept free for the store's own needs, and at most 32 MiB. What happens when it is
     /// reached is the [policy of the queue](crate::Builder::when_full).
     ///
     /// # Errors
@@ -91,7 +93,7 @@ impl FileStore {
             return Err(StoreError::Limit { least: LEAST });
         }
         self.limit = bytes;
-        self.log.set_file_size((bytes / FILES).min(FILE_SIZE));
+        self.log.set_limits((bytes / FILES).min(FILE_SIZE), bytes);
         Ok(self)
     }
 
@@ -129,9 +131,10 @@ impl FileStore {
         self.log.check()
     }
 
-    /// Bytes that messages may take.
-    pub(crate) fn room(&self) -> u64 {
-        self.limit - RESERVE * (self.limit / FILES).min(FILE_SIZE)
+    /// Bytes that messages may take, and that all files may take when another message is accepted.
+    pub(crate) fn room(&self) -> (u64, u64) {
+        let file = (self.limit / FILES).min(FILE_SIZE);
+        (self.limit - RESERVE * file, self.limit - 2 * file)
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Log<D: Disk> {
     pub(super) age: u32,
     /// A file is full with so many bytes.
     file_size: u64,
+    /// What all files together may take.
+    limit: u64,
     pub(super) reader: Reader<D::File>,
 }
 
@@ -64,6 +66,7 @@ impl<D: Disk> Log<D> {
             ragged: false,
             age: 0,
             file_size,
+            limit: u64::MAX,
             reader: Reader::default(),
         }
     }
@@ -153,14 +156,15 @@ impl<D: Disk> Log<D> {
     }
 
     /// Begins a new file if the last one is full, and removes those without a message that is not over.
+    /// `true`: a file was written anew, and there may be more to do.
     ///
     /// # Errors
     /// The system's. All goes on as before, in larger files.
-    pub fn tidy(&mut self) -> Result<(), StoreError> {
+    pub fn tidy(&mut self) -> Result<bool, StoreError> {
         let full = self.written >= self.file_size;
         let empty = |id: &u64| self.state.pieces.get(id).is_none_or(|p| p.count == 0);
         if !full && self.files.keys().all(|id| *id == self.id || !empty(id)) {
-            return Ok(());
+            return self.compact();
         }
         // What ended the last of their messages has to be durable before they go.
         self.sync()?;
@@ -198,22 +202,31 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Writes a file anew of which more than half is of no use, if the files take far more than they
-    /// hold. One at a time, so that nobody waits long.
-    fn compact(&mut self) -> Result<(), StoreError> {
+    /// Writes the file anew of which most is of no use, if the files take far more than they hold. One at a
+    /// time, so that nobody waits long.
+    fn compact(&mut self) -> Result<bool, StoreError> {
         let (_, held) = self.state.held();
         if self.bytes() <= held + 4 * self.file_size {
-            return Ok(());
+            return Ok(false);
         }
-        let wasteful = self.files.iter().find(|(id, len)| {
-            let useful = self.state.pieces.get(id).map_or(0, |p| p.bytes);
-            **id != self.id && **id != self.reader.file_id() && useful * 2 < **len
-        });
-        let Some(id) = wasteful.map(|(id, _)| *id) else { return Ok(()) };
+        let waste = |(id, len): (&u64, &u64)| {
+            len.saturating_sub(self.state.pieces.get(id).map_or(0, |p| p.bytes))
+        };
+        let others =
+            self.files.iter().filter(|(id, _)| **id != self.id && **id != self.reader.file_id());
+        let Some((id, len)) = others.max_by_key(|file| waste(*file)) else { return Ok(false) };
+        // As long as there is room, only what makes more room than work.
+        let urgent = self.bytes() + 2 * self.file_size > self.limit;
+        if waste((id, len)) * if urgent { 8 } else { 2 } < *len {
+            return Ok(false);
+        }
+        let id = *id;
+        // What ended its messages has to be durable before they go.
+        self.sync()?;
         let content = self.useful_content(id)?;
         write_whole(&self.disk, &name(id), &content)?;
         self.files.insert(id, content.len() as u64);
-        Ok(())
+        Ok(true)
     }
 
     /// A file with nothing but its messages that are not over.
@@ -239,9 +252,9 @@ impl<D: Disk> Log<D> {
         Ok(content)
     }
 
-    /// How large a file may get, in bytes, before the next one is begun.
-    pub(super) fn set_file_size(&mut self, bytes: u64) {
-        self.file_size = bytes;
+    /// How large a file may get, in bytes, before the next one is begun, and what all are to take at the most.
+    pub(super) fn set_limits(&mut self, file: u64, all: u64) {
+        (self.file_size, self.limit) = (file, all);
     }
 
     /// Messages that are not over, and the bytes they take.

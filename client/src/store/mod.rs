@@ -11,7 +11,7 @@ mod state;
 
 pub use disk::{Directory, Disk};
 pub use error::StoreError;
-pub(crate) use files::{CLIENT_ID, MARK, SESSION};
+pub(crate) use files::{CLIENT_ID, MARK, SESSION, SUBSCRIPTIONS};
 pub use files::{Durability, FileStore};
 pub(crate) use frame::{Entry, begin_put, end_put};
 pub use log::Log;

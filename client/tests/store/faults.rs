@@ -78,13 +78,14 @@ fn run(disk: &Faulty, every: u64) -> Option<Vec<Model>> {
         possible.push(model.clone());
         let sync = n % every == 0;
         let mut done = log.write(n as u32).and_then(|()| if sync { log.sync() } else { Ok(()) });
-        done = done.and_then(|()| log.tidy());
+        done = done.and_then(|()| log.tidy().map(drop));
         for _ in 0..3 {
             if done.is_ok() || disk.is_dark() {
                 break;
             }
             // A full disk: nothing is lost, and it is tried again.
-            done = log.write(n as u32).and_then(|()| log.sync()).and_then(|()| log.tidy());
+            done =
+                log.write(n as u32).and_then(|()| log.sync()).and_then(|()| log.tidy().map(drop));
         }
         match done {
             Err(error) => {

@@ -87,6 +87,25 @@ impl<S: Store> Session<'_, S> {
         result
     }
 
+    /// Whether the subscriptions are not those that were recorded last.
+    pub fn has_unsaved_subscriptions(&self) -> bool {
+        self.subs.is_unrecorded()
+    }
+
+    /// Writes the record of all subscriptions to the end of `out`. Nothing waits for it.
+    pub fn unsaved_subscriptions(&mut self, out: &mut Vec<u8>) {
+        self.subs.record(out);
+    }
+
+    /// Takes back subscriptions: those that the broker had granted are asked for again if it has lost the
+    /// session, the others in any case. To be called before anything is subscribed to.
+    ///
+    /// # Errors
+    /// The record makes no sense.
+    pub fn restore_subscriptions(&mut self, record: &[u8]) -> Result<(), Unreadable> {
+        self.subs.restore(record).ok_or(Unreadable)
+    }
+
     /// So many messages of an earlier run were found: they are to be accounted for by this one.
     pub fn found(&mut self, messages: u64) {
         self.stats.accepted += messages;

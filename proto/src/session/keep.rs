@@ -323,6 +323,12 @@ impl<'m, S: Store> Session<'m, S> {
 
     /// Whether something waits to be handed out.
     pub fn is_unsaved(&self) -> bool {
-        self.kept.unsaved > 0 || self.kept.changes != self.kept.handed
+        self.has_unsaved_message() || self.kept.changes != self.kept.handed
+    }
+
+    /// Whether a record of a message waits to be handed out, or that one can go. The session's record is best
+    /// taken last: it changes often.
+    pub fn has_unsaved_message(&self) -> bool {
+        self.kept.unsaved > 0
     }
 }

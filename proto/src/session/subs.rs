@@ -51,11 +51,22 @@ pub(super) struct Subs<'m> {
     awaited: usize,
     /// When the last one came.
     answered: Instant,
+    /// Something changed that a record of them would say.
+    #[cfg(feature = "alloc")]
+    unrecorded: bool,
 }
 
 impl<'m> Subs<'m> {
     pub(super) fn new(entries: Table<'m, Sub>, texts: Table<'m, u8>) -> Self {
-        Self { entries, texts: Texts::new(texts), due: false, awaited: 0, answered: Instant::ZERO }
+        Self {
+            entries,
+            texts: Texts::new(texts),
+            due: false,
+            awaited: 0,
+            answered: Instant::ZERO,
+            #[cfg(feature = "alloc")]
+            unrecorded: false,
+        }
     }
 
     /// Adds the filter or changes the one there. Gives the tag of an operation this one
@@ -96,6 +107,7 @@ impl<'m> Subs<'m> {
         };
         (sub.filter, sub.props) = (filter, props);
         self.due = true;
+        self.changed();
         self.entries.push(sub)
     }
 
@@ -107,6 +119,7 @@ impl<'m> Subs<'m> {
     pub(super) fn take(&mut self, at: usize) -> Option<Sub> {
         let sub = self.entries.as_slice().get(at).copied()?;
         self.entries.remove(at);
+        self.changed();
         self.awaited -= usize::from(sub.is_awaiting());
         // Props lie behind the filter, so removing them first moves nothing we still need.
         for removed in [sub.props, sub.filter] {
@@ -151,6 +164,14 @@ impl<'m> Subs<'m> {
         if let Some(s) = self.entries.as_mut_slice().get_mut(at).filter(|s| s.is_awaiting()) {
             s.state = SubState::Active;
             self.awaited -= 1;
+            self.changed();
+        }
+    }
+
+    fn changed(&mut self) {
+        #[cfg(feature = "alloc")]
+        {
+            self.unrecorded = true;
         }
     }
 
@@ -226,6 +247,59 @@ impl<'m> Subs<'m> {
         }
         self.due = true;
     }
+}
+
+/// A record of all that is wanted: what survives a loss of power on a machine with an allocator. On a board the
+/// program subscribes at each start.
+#[cfg(feature = "alloc")]
+impl Subs<'_> {
+    /// Whether the record is not what it was.
+    pub(super) fn is_unrecorded(&self) -> bool {
+        self.unrecorded
+    }
+
+    /// Writes the record.
+    pub(super) fn record(&mut self, out: &mut alloc::vec::Vec<u8>) {
+        self.unrecorded = false;
+        let wanted = |s: &&Sub| !matches!(s.state, SubState::Unwanted | SubState::Leaving);
+        for s in self.entries.as_slice().iter().filter(wanted) {
+            let granted = u8::from(s.state == SubState::Active);
+            out.extend_from_slice(&[s.options.to_byte(), granted]);
+            out.extend_from_slice(&s.id.to_le_bytes());
+            for text in [self.texts.get(s.filter), self.texts.get(s.props)] {
+                // Both fit into one packet.
+                out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                out.extend_from_slice(text);
+            }
+        }
+    }
+
+    /// Takes back what a record says; `None` if it makes no sense.
+    pub(super) fn restore(&mut self, mut record: &[u8]) -> Option<()> {
+        while !record.is_empty() {
+            let [options, granted] = cut(&mut record)?;
+            let id = u32::from_le_bytes(cut(&mut record)?);
+            let mut texts = [&[][..]; 2];
+            for text in &mut texts {
+                let len = u32::from_le_bytes(cut(&mut record)?) as usize;
+                (*text, record) = record.split_at_checked(len)?;
+            }
+            let options = SubscribeOptions::from_byte(options).ok()?;
+            let state = if granted == 1 { SubState::Active } else { SubState::Wanted };
+            let filter = core::str::from_utf8(texts[0]).ok()?;
+            let sub = Sub { options, id, state, ..Sub::default() };
+            self.add(sub, filter, texts[1]).then_some(())?;
+        }
+        self.unrecorded = false;
+        Some(())
+    }
+}
+
+#[cfg(feature = "alloc")]
+fn cut<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = from.split_first_chunk()?;
+    *from = rest;
+    Some(*first)
 }
 
 /// Whom an entry still owes an answer.
