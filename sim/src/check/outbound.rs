@@ -52,7 +52,7 @@ pub(super) struct Outbound {
     strays: Vec<u16>,
     /// QoS 2 exchanges that ended.
     ended: BTreeSet<u16>,
-    /// Those that were under way when the session was lost.
+    /// Those of a session that was lost.
     lost: BTreeSet<u16>,
     /// Those of both before the last loss of power: the host may not have noted their end.
     forgotten: BTreeSet<u16>,
@@ -71,6 +71,7 @@ impl Outbound {
     pub(super) fn forget(&mut self) {
         let mut lost = std::mem::take(&mut self.lost);
         lost.extend(self.messages.keys());
+        lost.append(&mut self.ended);
         *self = Self { order: self.order, lost, ..Self::default() };
     }
 

@@ -19,7 +19,9 @@ pub struct Bounds {
     pub losses: u8,
     /// Times the client's host loses its power, with a durable store; also a cut.
     pub crashes: u8,
-    /// Times that half of the response time passes.
+    /// The store confirms records later than it takes them.
+    pub grouped: bool,
+    /// Times that half of the response time passes; if any, the broker may forget an acknowledgement.
     pub waits: u8,
     /// The application acknowledges later, in any order.
     pub manual: bool,
@@ -41,6 +43,7 @@ impl Bounds {
             cuts: 0,
             losses: 0,
             crashes: 0,
+            grouped: false,
             waits: 0,
             manual: false,
             take_at_release: false,
@@ -56,14 +59,17 @@ impl Bounds {
     pub fn small() -> Vec<Self> {
         let both = |version| {
             [
-                Self::new(version, &[Q2], &[Q2]).cuts(2, 1),
+                Self::new(version, &[Q2], &[Q2]).cuts(1, 1),
                 Self::new(version, &[Q2, Q2], &[]).cuts(2, 0),
-                Self::new(version, &[], &[Q2, Q2]).cuts(2, 1),
+                Self::new(version, &[Q2], &[]).cuts(2, 1),
+                Self::new(version, &[], &[Q2]).cuts(2, 1),
+                Self::new(version, &[], &[Q2, Q2]).cuts(1, 1),
                 Self::new(version, &[Q1, Q2], &[Q1]).cuts(1, 1),
                 Self { take_at_release: true, ..Self::new(version, &[Q2, Q2], &[]).cuts(1, 1) },
                 Self { manual: true, ..Self::new(version, &[], &[Q1, Q1]).cuts(1, 0) },
                 Self { window: 1, ..Self::new(version, &[Q2, Q1], &[]).cuts(1, 1) },
                 Self { crashes: 1, ..Self::new(version, &[Q2], &[Q2]).cuts(0, 0) },
+                Self { crashes: 1, grouped: true, ..Self::new(version, &[Q2], &[]).cuts(1, 1) },
                 Self { waits: 2, ..Self::new(version, &[Q2], &[]).cuts(1, 0) },
             ]
         };
@@ -74,6 +80,7 @@ impl Bounds {
     pub fn large() -> Vec<Self> {
         let both = |version| {
             [
+                Self::new(version, &[Q2], &[Q2]).cuts(2, 1),
                 Self::new(version, &[Q2, Q2], &[Q2]).cuts(2, 1),
                 Self::new(version, &[Q1, Q2], &[Q1, Q2]).cuts(2, 1),
                 Self::new(version, &[Q2, Q1, Q2], &[]).cuts(2, 1),
@@ -84,6 +91,7 @@ impl Bounds {
                 Self { crashes: 1, ..Self::new(version, &[Q2, Q1], &[]).cuts(1, 1) },
                 Self { crashes: 1, ..Self::new(version, &[], &[Q2, Q2]).cuts(1, 1) },
                 Self { crashes: 1, ..Self::new(version, &[Q2], &[Q2]).cuts(1, 1) },
+                Self { crashes: 1, grouped: true, ..Self::new(version, &[Q2], &[Q2]).cuts(1, 0) },
                 Self { waits: 4, ..Self::new(version, &[Q2, Q1], &[Q2]).cuts(1, 0) },
             ]
         };
@@ -99,6 +107,7 @@ impl fmt::Display for Bounds {
         write!(f, "{version:5} out {:3} in {:3}", list(self.out), list(self.inbound))?;
         write!(f, " cuts {} losses {} crashes {}", self.cuts, self.losses, self.crashes)?;
         let marks = [
+            (self.grouped, " grouped"),
             (self.waits > 0, " waits"),
             (self.manual, " manual"),
             (self.take_at_release, " at PUBREL"),

@@ -30,6 +30,9 @@ impl World {
             && self.down.is_empty()
             && self.acknowledged.iter().all(|done| *done)
             && self.unsaved().is_none()
+            && self.handed.is_empty()
+            // It would be noticed only later.
+            && self.count.forgotten == 0
     }
 
     /// Numbers of the messages the broker took, in order, and the sessions it had lost before.

@@ -9,6 +9,7 @@
 
 mod bounds;
 mod judge;
+mod medium;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,9 @@ impl World {
         text.hash(&mut hasher);
         (self.now.as_micros(), self.pipe, self.held, self.count).hash(&mut hasher);
         (&self.up, &self.down, &self.medium).hash(&mut hasher);
+        for (record, value) in &self.handed {
+            (record.key, value, format!("{record:?}")).hash(&mut hasher);
+        }
         (&self.taken, &self.cast, &self.got, &self.acknowledged).hash(&mut hasher);
         (self.safe, self.heard, self.reborn).hash(&mut hasher);
         for message in &self.inbox.messages {

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use everlink_proto::engine::{
     Cause, Engine as _, Fault, Handled, Input, Outgoing, Output, Step, Subscription, Tag,
 };
-use everlink_proto::mem::Table;
-use everlink_proto::session::{Config, FirstConnect, Memory, Session};
+use everlink_proto::session::{Record, Session};
 use everlink_proto::store::RamStore;
 use everlink_proto::time::{Duration, Instant};
 use everlink_proto::topic::{TopicFilter, TopicName};
-use everlink_proto::wire::{PacketType, Properties, QoS, SubscribeOptions, Version, frame_len};
+use everlink_proto::wire::{PacketType, Properties, QoS, SubscribeOptions, frame_len};
 
 use super::Bounds;
+use super::medium::engine;
 use crate::broker::Broker;
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -24,7 +24,6 @@ use crate::trace::describe;
 pub(super) const OUT: &str = "out";
 pub(super) const IN: &str = "in";
 pub(super) const CLIENT: &str = "c";
-const RECORD: usize = 64;
 /// Half of the response time.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -45,12 +44,16 @@ pub enum Action {
     Lose,
     /// The application acknowledges the message it got as number so many.
     Acknowledge(u8),
-    /// The next record is written to the medium.
+    /// The next record is written to the medium; if they are grouped, it is handed out.
     Save,
+    /// The first record that was handed out is on the medium.
+    Confirm,
     /// The client's host loses its power.
     Crash,
     /// Half of the response time passes.
     Wait,
+    /// The broker forgets the acknowledgement that would come next.
+    Forget,
 }
 
 pub(super) type Client = Session<'static, RamStore>;
@@ -70,6 +73,8 @@ pub(super) struct World {
     /// The engine had no room for the next packet.
     pub(super) held: bool,
     pub(super) medium: BTreeMap<u16, Vec<u8>>,
+    /// Records that were handed out and are not yet on the medium.
+    pub(super) handed: VecDeque<(Record, Vec<u8>)>,
     pub(super) count: Count,
     /// Sessions the broker had lost when each message was taken by it, cast by it, got from it.
     pub(super) taken: Vec<u8>,
@@ -100,6 +105,8 @@ pub(super) struct Count {
     pub(super) before_crash: u8,
     /// PUBACK packets sent, and PUBREC packets.
     pub(super) acks: [u8; 2],
+    /// Acknowledgements that the broker forgot.
+    pub(super) forgotten: u8,
 }
 
 impl World {
@@ -121,6 +128,7 @@ impl World {
             down: VecDeque::new(),
             held: false,
             medium: BTreeMap::new(),
+            handed: VecDeque::new(),
             count: Count::default(),
             taken: Vec::new(),
             cast: Vec::new(),
@@ -142,7 +150,7 @@ impl World {
         world
     }
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         let filter = TopicFilter::from_trusted(IN);
         let options = SubscribeOptions::new(QoS::ExactlyOnce);
         let (id, props, tag) = (0, Properties::EMPTY, Tag::NONE);
@@ -167,7 +175,9 @@ impl World {
             (c.cuts < b.cuts && c.losses < b.losses, Action::Lose),
             (c.crashes < b.crashes, Action::Crash),
             (self.unsaved().is_some(), Action::Save),
+            (!self.handed.is_empty(), Action::Confirm),
             (c.waits < b.waits, Action::Wait),
+            (b.waits > 0 && c.forgotten == 0 && self.is_acknowledgement_next(), Action::Forget),
         ];
         let fixed = fixed.into_iter().filter(|(can, _)| *can).map(|(_, action)| action);
         fixed.chain(unacknowledged.map(|(at, _)| Action::Acknowledge(at as u8))).collect()
@@ -190,7 +200,12 @@ impl World {
             Action::Lose => self.cut(true),
             Action::Acknowledge(at) => self.acknowledge(usize::from(at)),
             Action::Save => self.save(),
+            Action::Confirm => self.confirm(),
             Action::Crash => self.crash(),
+            Action::Forget => {
+                self.count.forgotten += 1;
+                self.down.pop_front();
+            }
             Action::Wait => {
                 self.count.waits += 1;
                 self.now = self.now + WAIT;
@@ -259,7 +274,7 @@ impl World {
         let _ = self.engine.handle(self.now, Input::Closed(fault), &mut self.inbox);
     }
 
-    fn end_connection(&mut self) {
+    pub(super) fn end_connection(&mut self) {
         if let Some(id) = self.pipe.take() {
             self.broker.closed(self.now, PipeId(id));
             self.check.closed(self.now);
@@ -274,42 +289,10 @@ impl World {
         let _ = self.engine.acknowledge(self.now, self.inbox.messages[at].receipt);
     }
 
-    pub(super) fn unsaved(&self) -> Option<(everlink_proto::session::Record, Vec<u8>)> {
-        let mut out = vec![0; RECORD];
-        let record = self.engine.unsaved(self.now, &mut out)?;
-        out.truncate(record.len);
-        Some((record, out))
-    }
-
-    fn save(&mut self) {
-        let Some((record, value)) = self.unsaved() else { return };
-        match record.len {
-            0 => drop(self.medium.remove(&record.key)),
-            _ => drop(self.medium.insert(record.key, value)),
-        }
-        self.engine.saved(record, &mut self.inbox);
-    }
-
-    fn crash(&mut self) {
-        self.count.crashes += 1;
-        self.count.before_crash = self.count.published;
-        self.kept.clone_from(&self.inbox.stored);
-        (self.heard, self.reborn) = (Some(self.safe), self.inbox.messages.len());
-        self.end_connection();
-        self.check.power_cut();
-        self.engine = engine(&self.bounds);
-        let mut whole = true;
-        for (key, value) in self.medium.iter().filter(|(key, _)| **key != 0) {
-            whole &= self.engine.restore(self.now, *key, value).is_ok();
-        }
-        let session = self.medium.get(&0).map_or(&[][..], Vec::as_slice);
-        whole &= self.engine.restored(session).is_ok();
-        if !whole {
-            self.fail("what was saved cannot be read");
-        }
-        // The application that had them is gone.
-        self.acknowledged.iter_mut().for_each(|done| *done = true);
-        self.start();
+    fn is_acknowledgement_next(&self) -> bool {
+        let first = self.down.front().and_then(|packet| packet.first());
+        let kinds = [PacketType::PubAck, PacketType::PubRec, PacketType::PubComp];
+        kinds.into_iter().any(|kind| Some(&kind.first_byte()) == first)
     }
 
     /// The drive rule.
@@ -400,7 +383,7 @@ impl World {
         }
     }
 
-    fn fail(&mut self, why: &str) {
+    pub(super) fn fail(&mut self, why: &str) {
         self.flaw.get_or_insert_with(|| why.to_owned());
     }
 
@@ -409,24 +392,4 @@ impl World {
             told.push(line());
         }
     }
-}
-
-fn engine(bounds: &Bounds) -> Client {
-    let cfg = Config {
-        version: bounds.version,
-        clean_start: false,
-        first_connect: FirstConnect::Forever,
-        topic_aliases: 0,
-        topic_alias_maximum: 0,
-        receive_maximum: 8,
-        window: bounds.window,
-        ..Config::default()
-    };
-    debug_assert!(cfg.version == Version::V311 || cfg.session_expiry > 0);
-    let memory = Memory::growing(&cfg);
-    let mut engine = Session::new(cfg, RamStore::new(), memory);
-    if bounds.crashes > 0 {
-        engine.keep_records(RECORD, Table::growing(8));
-    }
-    engine
 }
