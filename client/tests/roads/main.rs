@@ -6,6 +6,7 @@ mod support;
 
 mod authority;
 mod bridge;
+mod flush;
 mod line;
 mod outages;
 mod proxies;

@@ -1,14 +1,20 @@
 //! Ways through proxies, and proxies that are none.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use everlink::{BuildError, Builder, Cause, Client, Fault, Step, Tls};
+use everlink::{BuildError, Builder, Cause, Client, Fault, Road, RoadLink, Step, Tls};
+use everlink_link::tcp::TcpOptions;
+use everlink_link::{Endpoint, Link, Pipe, Progress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
 use crate::authority::{Authority, Issued};
 use crate::support::mosquitto::Mosquitto;
+use crate::support::soon;
 use crate::{attempt, echo, listener, says, websocket};
 
 /// A proxy of either kind, which wants to know who we are if `login` is given. It knows a host that no
@@ -130,6 +136,39 @@ async fn tcp_tls_and_websockets_go_through() {
             echo(behind(web.next_addr().port(), "wss", &over_both).tls(trusting())).await;
         }
     }
+}
+
+/// The deepest stack there is: proxy, TLS, WebSocket.
+#[tokio::test]
+async fn an_attempt_may_be_dropped_at_any_time() {
+    let ca = Authority::new("Shed CA");
+    let Issued { chain, key } = ca.issue(&["shed.invalid"], |_| {});
+    let options = format!("{}certfile DIR/cert.pem\nkeyfile DIR/key.pem\n", websocket::LISTENER);
+    let files = [("cert.pem", &*chain), ("key.pem", &*key)];
+    let broker = Mosquitto::with_files(&options, &files);
+    let port = broker.next_addr().port();
+    let endpoint = Endpoint::new("shed.invalid", port).unwrap();
+    let road = Road::Net { endpoint, tls: true, websocket: Some("/mqtt".into()) };
+    let proxy = format!("socks5://{}", proxy(broker.next_addr(), None).await).parse().unwrap();
+    let trusting = Tls::new().authorities(ca.pem.as_bytes()).unwrap();
+    let mut link = RoadLink::new([road], TcpOptions::default()).proxy(proxy).tls(trusting);
+    for step in [Step::Transport, Step::Proxy, Step::Tls, Step::WebSocket] {
+        for _ in 0..3 {
+            let progress = Progress::new();
+            let mut attempt = pin!(link.open(0, &progress));
+            let came = poll_fn(|cx| match attempt.as_mut().poll(cx) {
+                Poll::Pending if progress.get() == step => Poll::Ready(true),
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(_) => Poll::Ready(false),
+            });
+            assert!(soon("an attempt", came).await, "it never waits at {step:?}");
+        }
+    }
+    let progress = Progress::new();
+    let opened = soon("open", link.open(0, &progress)).await;
+    let mut pipe = opened.expect("nothing is left of those that were dropped");
+    assert!(pipe.tls().is_some());
+    soon("closed", poll_fn(|cx| pipe.poll_close(cx))).await;
 }
 
 #[track_caller]

@@ -96,6 +96,9 @@ async fn a_certificate_signed_by_itself_is_refused() {
 #[tokio::test]
 async fn both_names_are_told_when_they_differ() {
     let ca = Authority::new("Shed CA");
+    let nameless = broker(&ca.issue(&[], |_| {}));
+    let result = attempt(to(&nameless).tls(trusting(&ca))).await;
+    refused(result, Cause::Tls, "names no host (subjectAltName), so it is not for localhost");
     let broker = broker(&ca.issue(&["shed.example", "barn.example"], |_| {}));
     let result = attempt(to(&broker).tls(trusting(&ca))).await;
     refused(result, Cause::Tls, "is for shed.example, barn.example, not for localhost");

@@ -52,6 +52,14 @@ fn of_tls(error: &Error, context: &Context) -> (Cause, String) {
 fn certificate(error: &CertificateError, context: &Context) -> String {
     match error {
         CertificateError::UnknownIssuer => unknown_issuer(context),
+        CertificateError::NotValidForNameContext { expected, presented }
+            if presented.is_empty() =>
+        {
+            let expected = expected.to_str();
+            format!(
+                "the broker's certificate names no host (subjectAltName), so it is not for {expected}"
+            )
+        }
         CertificateError::NotValidForNameContext { expected, presented } => {
             format!(
                 "the broker's certificate is for {}, not for {}",
@@ -85,6 +93,11 @@ fn certificate(error: &CertificateError, context: &Context) -> String {
              it needs one that the authority issued (CA:FALSE)"
                 .to_string()
         }
+        other if format!("{other:?}").contains("UnsupportedCertVersion") => {
+            "the broker's certificate is of version 1, without names; \
+             make one with extensions (subjectAltName)"
+                .to_string()
+        }
         other => format!("the broker's certificate cannot be used: {other}"),
     }
 }
@@ -115,7 +128,6 @@ fn names(presented: &[String]) -> String {
     };
     let shown: Vec<String> = presented.iter().take(SHOWN).map(bare).collect();
     match presented.len() {
-        0 => "no name at all".to_string(),
         n if n > SHOWN => format!("{} and {} more", shown.join(", "), n - SHOWN),
         _ => shown.join(", "),
     }
@@ -195,7 +207,6 @@ mod tests {
     #[test]
     fn names_in_the_words_of_rustls() {
         let presented = |n: usize| (0..n).map(|n| format!("DnsName(\"h{n}\")")).collect::<Vec<_>>();
-        assert_eq!(names(&presented(0)), "no name at all");
         assert_eq!(names(&presented(2)), "h0, h1");
         assert_eq!(names(&presented(9)), "h0, h1, h2, h3 and 5 more");
         assert_eq!(names(&["IpAddress(127.0.0.1)".to_string()]), "127.0.0.1");

@@ -16,11 +16,11 @@ use std::string::{String, ToString};
 use std::sync::Arc;
 use std::vec::Vec;
 
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
 
 pub use files::TlsFiles;
 pub(crate) use layer::{TlsLayer, TlsWire};
@@ -244,11 +244,16 @@ fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, TlsError> {
-    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
-        rustls::Error::InvalidCertificate(_) => TlsError::BadPem,
-        _ => TlsError::BadKey,
-    })
+    let key = provider().key_provider.load_private_key(key).map_err(|_| TlsError::BadKey)?;
+    let identity = CertifiedKey::new(chain, key);
+    match identity.keys_match() {
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(TlsError::OtherKey)
+        }
+        // rustls reads version 3 only. Certificates of version 1, as openssl makes them by itself, are
+        // the broker's to judge.
+        Ok(()) | Err(_) => Ok(identity),
+    }
 }
 
 #[cfg(test)]
