@@ -54,7 +54,7 @@ bench-store *ARGS:
 
 # Kills `everlink pub --store` at N random instants for each of QoS 1 and 2.
 kills N="1000":
-    EVERLINK_KILLS={{N}} cargo nextest run -p everlink-cli --test store_mosquitto killed --no-capture
+    EVERLINK_KILLS={{N}} cargo test -p everlink-cli --test store_mosquitto killed -- --nocapture
 
 # What the client costs a board in flash and RAM, next to docs/size.md; `--record` writes that anew.
 size *ARGS:

@@ -38,6 +38,9 @@ enum Command {
     Sub(Box<args::SubArgs>),
     /// Watch messages survive a broken network; everything is in this process
     Demo(demo::DemoArgs),
+    /// Look into the store of `pub --store` or `sub --store`
+    #[command(subcommand)]
+    Store(args::StoreCommand),
 }
 
 fn main() {
@@ -46,6 +49,7 @@ fn main() {
         Ok(Cli { command: Command::Pub(args) }) => exit::run(publish::run(*args)),
         Ok(Cli { command: Command::Sub(args) }) => exit::run(subscribe::run(*args)),
         Ok(Cli { command: Command::Demo(args) }) => demo::run(&args),
+        Ok(Cli { command: Command::Store(command) }) => exit::run(store::run(command)),
         Err(error) => usage::explain(&error),
     };
     // Not by returning: a thread may still wait for a line from a terminal.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use everlink::Client;
 use everlink::store::{FileStore, StoreError};
 
-use crate::args::StoreArgs;
-use crate::exit::{Failure, say};
+use crate::args::{StoreArgs, StoreCommand};
+use crate::exit::{Exit, Failure, say};
+use crate::output::Output;
 
 /// How often the store is asked how it is.
 const LOOK: Duration = Duration::from_millis(200);
@@ -23,6 +24,23 @@ pub(crate) fn open(args: &StoreArgs) -> Result<Option<FileStore>, Failure> {
         Some(bytes) => store.limit(bytes).map_err(failure)?,
         None => store,
     }))
+}
+
+/// Looks into a store.
+pub(crate) async fn run(command: StoreCommand) -> Result<Exit, Failure> {
+    let StoreCommand::Check { directory } = command;
+    let failure = |error: StoreError| Failure::usage(format!("store: {error}"));
+    if !directory.is_dir() {
+        return Err(Failure::usage(format!("store: {} is not a directory", directory.display())));
+    }
+    let mut store = FileStore::open(&directory).map_err(failure)?;
+    store.check().map_err(failure)?;
+    let client = store.client_id().map_or("no client".into(), |id| format!("client {id:?}"));
+    let (messages, bytes) = (store.messages(), store.bytes());
+    let line = format!("{messages} messages of {client}, {bytes} bytes in files, all whole\n");
+    // Nobody may be left to read it.
+    let _ = Output::default().write(line.into_bytes()).await;
+    Ok(Exit::Done)
 }
 
 /// What is wrong with the store, if it cannot get better.

@@ -121,6 +121,68 @@ fn killed_at_random_instants_at_qos_2() {
     kill_again_and_again(2);
 }
 
+/// What a receiver that is killed has printed and not yet stored comes again; what is stored does not.
+#[test]
+fn a_receiver_that_is_killed_loses_nothing() {
+    const COUNT: usize = 10_000;
+    let broker = Mosquitto::with(KEPT);
+    let scratch = Scratch::new("receiver");
+    let (store, output) = (scratch.path("store"), scratch.path("output"));
+    let start = || {
+        let mut file = File::options();
+        let file = file.append(true).create(true).open(&output).expect("the output");
+        let line = format!("sub BROKER -t t -q 2 -i receiver --store {store} --quiet");
+        let mut command = everlink(words(&line, &broker));
+        command.stdout(file).spawn().expect("the command starts")
+    };
+    let printed = || -> Vec<usize> {
+        let text = std::fs::read_to_string(&output).expect("the output");
+        text.lines().map(|l| l.parse().expect("a number")).collect()
+    };
+    let mut child = start();
+    common::wait_subscribed(&broker, "receiver", 1);
+    let line = words("pub BROKER -t t -q 2 -l --quiet", &broker);
+    let send = |numbers: std::ops::RangeInclusive<usize>| {
+        let text: Vec<u8> = numbers.flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        common::run_with_input(&mut everlink(&line), &text).succeeds();
+    };
+    let killed = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| send(1..=COUNT));
+        let (mut killed, mut before) = (0, 0);
+        while before < COUNT {
+            std::thread::sleep(Duration::from_millis(fastrand::u64(20..200)));
+            let now = printed().len();
+            if now > before {
+                before = now;
+                child.kill().expect("killed");
+                child.wait().expect("ended");
+                killed += 1;
+                child = start();
+            }
+        }
+        sender.join().expect("all is sent");
+        killed
+    });
+    wait_at_most(Duration::from_secs(60), "all is received", || printed().contains(&COUNT));
+    let mut seen = vec![false; COUNT + 1];
+    let first: Vec<usize> =
+        printed().into_iter().filter(|n| !std::mem::replace(&mut seen[*n], true)).collect();
+    assert!(first.into_iter().eq(1..=COUNT), "none is lost, in order");
+    println!("killed {killed} times, {} messages again", printed().len() - COUNT);
+    assert!(killed > 0);
+
+    wait_settled(&store);
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let there = printed();
+    let mut child = start();
+    send(0..=0);
+    wait_at_most(Duration::from_secs(60), "one more is received", || printed().last() == Some(&0));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert_eq!(printed().len(), there.len() + 1, "nothing comes again that was stored");
+}
+
 /// So many lines of about 250 bytes.
 fn long_lines(count: usize) -> Vec<u8> {
     (1..=count).flat_map(|n| format!("{n:06} {}\n", "x".repeat(240)).into_bytes()).collect()
@@ -285,6 +347,9 @@ fn what_is_wrong_is_said() {
     assert!(flags.code == Some(1) && flags.stderr.contains("1048576"), "{flags:?}");
     let flags = run(["pub", "-t", "t", "-m", "m", "--durability", "none"]);
     assert!(flags.code == Some(1) && flags.stderr.contains("--store"), "{flags:?}");
+    let checked = run(["store", "check", &store]);
+    checked.succeeds();
+    assert!(checked.text().starts_with("0 messages of client \"me\", "), "{checked:?}");
     // The first frame begins behind 28 bytes.
     let file = std::fs::read_dir(&store).expect("the store").flatten().map(|e| e.path());
     let file = file.into_iter().find(|p| p.extension().is_some()).expect("a file");
@@ -292,7 +357,10 @@ fn what_is_wrong_is_said() {
     bytes[40] ^= 1;
     std::fs::write(&file, bytes).expect("written");
     let damaged = run_on(&broker, &format!("pub BROKER -t t -m m --store {store}"));
-    damaged.fails(1, &format!("{} is damaged at byte 28", file.display()));
+    let words = format!("{} is damaged at byte 28", file.display());
+    damaged.fails(1, &words);
+    run(["store", "check", &store]).fails(1, &words);
+    run(["store", "check", &format!("{store}/none")]).fails(1, "is not a directory");
 }
 
 #[test]

@@ -12,5 +12,5 @@ pub(crate) use connection::ConnectionArgs;
 pub(crate) use property::{OwnedProperty, Packet, Properties, shield};
 pub(crate) use publish::{PubArgs, Source};
 pub(crate) use road::TlsArgs;
-pub(crate) use store::StoreArgs;
+pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::SubArgs;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use everlink::store::Durability;
 
 use super::values;
@@ -28,6 +28,19 @@ pub(crate) struct StoreArgs {
     #[arg(long = "store-limit", value_name = "BYTES", requires = "directory", allow_negative_numbers = true,
         help_heading = STORE, value_parser = values::whole(1_048_576..=u64::MAX))]
     pub(crate) limit: Option<u64>,
+}
+
+/// What to do with a store.
+#[derive(Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read all of it, and tell what is in it and whether it is what was written
+    ///
+    /// No other process may use it meanwhile. What was being written when the power went is cut off, as
+    /// at any start.
+    Check {
+        /// The directory
+        directory: PathBuf,
+    },
 }
 
 fn durability(text: &str) -> Result<Durability, String> {

@@ -68,6 +68,11 @@ impl FileStore {
         let path = path.into();
         let io = |what, source| StoreError::Io { path: path.clone(), what, source };
         std::fs::create_dir_all(&path).map_err(|e| io("create", e))?;
+        if let Ok(Some(parent)) = path.canonicalize().map(|p| p.parent().map(Path::to_owned)) {
+            // The directory itself is to outlive a loss of power, too. Who may not read what it is in
+            // has not made it.
+            let _ = File::open(parent).and_then(|parent| parent.sync_all());
+        }
         let lock = lock(&path)?;
         let directory = Directory::open(&path).map_err(|e| io("open", e))?;
         let mut log = Log::open(directory, FILE_SIZE)?;
