@@ -1,6 +1,7 @@
 //! `everlink-sim N [--first S] [--threads T] [--failures F]` runs N seeds of the campaign;
 //! `everlink-sim --seed S [--only 1,2,5]` repeats one, or some of its steps, with its trace.
-//! `everlink-sim --exhaustive small|large [--threads T]` visits every state within bounds.
+//! `everlink-sim --exhaustive small|large [--first N] [--threads T]` visits every state within bounds,
+//! from the bounds of number N on.
 //!
 //! Exit code: 0 if all held, 1 if not, 2 if the arguments make no sense.
 
@@ -13,7 +14,7 @@ use everlink_sim::campaign::{Counts, Failure, Plan, many, one, shrink};
 use everlink_sim::explore::{Bounds, explore, retrace};
 
 const USAGE: &str = "usage: everlink-sim N [--first S] [--threads T] [--failures F] | \
-    --seed S [--only 1,2,5] | --exhaustive small|large [--threads T]";
+    --seed S [--only 1,2,5] | --exhaustive small|large [--first N] [--threads T]";
 /// Between two lines of progress.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -73,7 +74,8 @@ fn main() -> ExitCode {
     // The reason is printed below; the trace only where it is asked for.
     std::panic::set_hook(Box::new(|_| {}));
     if let Some(bounds) = options.exhaustive {
-        return exhaustive(&bounds, options.threads);
+        let first = bounds.len().min(options.first as usize);
+        return exhaustive(&bounds[first..], options.threads);
     }
     match options.seed {
         Some(seed) => repeat(Plan { seed, only: options.only, verbose: true }),

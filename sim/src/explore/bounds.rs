@@ -92,7 +92,7 @@ impl Bounds {
                 Self { crashes: 1, ..Self::new(version, &[], &[Q2, Q2]).cuts(1, 1) },
                 Self { crashes: 1, ..Self::new(version, &[Q2], &[Q2]).cuts(1, 1) },
                 Self { crashes: 1, grouped: true, ..Self::new(version, &[Q2], &[Q2]).cuts(1, 0) },
-                Self { waits: 4, ..Self::new(version, &[Q2, Q1], &[Q2]).cuts(1, 0) },
+                Self { waits: 3, ..Self::new(version, &[Q2, Q1], &[]).cuts(1, 0) },
             ]
         };
         [Version::V311, Version::V5].into_iter().flat_map(both).collect()
