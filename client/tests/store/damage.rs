@@ -113,3 +113,26 @@ fn another_format_is_recognised() {
         "{error}"
     );
 }
+
+#[test]
+fn the_end_that_was_cut_off_does_not_come_back() {
+    let disk = Faulty::default();
+    disk.failing_at(usize::MAX / 2, How::Power);
+    let mut log = Log::open(disk.clone(), FILE).expect("a new log");
+    let mut starts = Vec::new();
+    for n in 1..=3 {
+        starts.push(disk.logs()[0].1);
+        log.put(n, &[n as u8; 100]);
+        log.write(0).expect("written");
+    }
+    // All three were written at once for all that is known, and of the second one a piece is lost.
+    disk.edit(|bytes| bytes[starts[1] + 50] ^= 1);
+    let mut log = Log::open(disk.clone(), FILE).expect("a torn end");
+    assert_eq!(log.held().0, 1);
+    // What takes its place ends where the third one began.
+    log.put(2, &[9; 100]);
+    log.write(0).and_then(|()| log.sync()).expect("written");
+    let mut again = Log::open(disk, FILE).expect("whole");
+    assert_eq!(read(&mut again), read(&mut log));
+    assert_eq!(again.held().0, 2);
+}

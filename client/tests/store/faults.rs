@@ -161,3 +161,22 @@ fn a_change_that_fails_is_made_again() {
         }
     }
 }
+
+#[test]
+fn half_a_frame_does_not_stay_in_a_full_file() {
+    let disk = Faulty::default();
+    disk.failing_at(usize::MAX / 2, How::Once);
+    let mut log = Log::open(disk.clone(), 300).expect("a new log");
+    log.put(1, &[1; 300]);
+    log.write(0).and_then(|()| log.sync()).expect("written");
+    log.put(2, &[2; 300]);
+    disk.failing_at(0, How::Once);
+    log.write(0).expect_err("a full disk");
+    assert_eq!(disk.logs().len(), 1);
+    log.tidy().expect("a new file is begun");
+    assert_eq!(disk.logs().len(), 2);
+    log.write(0).and_then(|()| log.sync()).expect("written there");
+    let mut again = Log::open(disk, 300).expect("whole");
+    again.check().expect("whole");
+    assert_eq!(again.held().0, 2);
+}
