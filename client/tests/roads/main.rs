@@ -17,7 +17,9 @@ mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use everlink::{Builder, Client, Fault, QoS, Stopped};
+use everlink::{Builder, Client, Fault, QoS, RoadLink, Stopped};
+use everlink_link::tcp::TcpOptions;
+use everlink_link::{Endpoint, TcpLink};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
@@ -55,6 +57,23 @@ async fn echo(builder: Builder) {
     }
     client.close();
     assert!(soon("the driver", driver).await.unwrap().fault.is_none());
+}
+
+/// An idle client is to be small, so what only some roads need must not lie in every driver.
+#[test]
+fn a_driver_has_no_room_for_roads_it_does_not_take() {
+    let size = |link: RoadLink| {
+        let (_client, driver) = Client::builder("mqtt://shed").build_over(link).expect("valid");
+        size_of_val(&driver.run())
+    };
+    let (_client, over_tcp) = {
+        let endpoint = Endpoint::new("shed", 1883).expect("a name");
+        Client::builder("mqtt://shed").build_over(TcpLink::new([endpoint])).expect("valid")
+    };
+    let over_tcp = size_of_val(&over_tcp.run());
+    let over_any = size(RoadLink::new([], TcpOptions::default()));
+    println!("{over_tcp} bytes over TCP, {over_any} over any road");
+    assert!(over_any <= over_tcp, "{over_any} bytes instead of {over_tcp}");
 }
 
 /// A listener of ours, and its address.

@@ -1,6 +1,6 @@
 //! What lies between a road and TCP.
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "ws"))]
 use std::boxed::Box;
 #[cfg(feature = "ws")]
 use std::string::{String, ToString};
@@ -27,7 +27,7 @@ use crate::{Progress, TcpLink, Words};
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     #[cfg(feature = "proxy")]
-    pub(super) proxy: Option<(crate::Proxy, TcpLink)>,
+    pub(super) proxy: Option<std::boxed::Box<(crate::Proxy, TcpLink)>>,
     #[cfg(feature = "tls")]
     pub(super) tls: crate::tls::TlsLayer,
     #[cfg(feature = "ws")]
@@ -72,6 +72,14 @@ impl Layers {
         })
     }
 
+    /// Whether nothing lies below TCP to the broker.
+    pub(super) fn is_direct(&self) -> bool {
+        #[cfg(feature = "proxy")]
+        return self.proxy.is_none();
+        #[cfg(not(feature = "proxy"))]
+        true
+    }
+
     /// A stream to the broker.
     #[cfg(feature = "proxy")]
     async fn reach(
@@ -80,9 +88,10 @@ impl Layers {
         broker: &Endpoint,
         progress: &Progress,
     ) -> Result<(TcpStream, Heard), Fault> {
-        let Some((proxy, tcp)) = &mut self.proxy else {
+        let Some(way) = &mut self.proxy else {
             return tcp.connect(0, progress).await;
         };
+        let (proxy, tcp) = way.as_mut();
         let (mut stream, heard) = tcp.connect(0, progress).await.inspect_err(|fault| {
             let line = std::format!("proxy {}: {}", proxy.endpoint(), fault.cause);
             self.words.say(fault.cause, &line);
@@ -123,7 +132,7 @@ impl Layers {
         host: &str,
         target: &str,
         progress: &Progress,
-    ) -> Result<std::boxed::Box<crate::ws::WsPipe<W>>, Fault> {
+    ) -> Result<Box<crate::ws::WsPipe<W>>, Fault> {
         progress.set(Step::WebSocket);
         let failed = |(cause, line): (_, Option<String>)| {
             if let Some(line) = line {
@@ -134,7 +143,7 @@ impl Layers {
         let shaken = crate::ws::shake(&mut wire, host, target, &self.headers).await;
         let unread = shaken.map_err(failed)?;
         let pipe = crate::ws::WsPipe::new(wire, heard, self.words.clone(), unread);
-        Ok(std::boxed::Box::new(pipe.map_err(failed)?))
+        Ok(Box::new(pipe.map_err(failed)?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The link over any road.
 
+use std::boxed::Box;
 use std::vec::Vec;
 
 use everlink_proto::engine::{Cause, Fault, Step};
@@ -10,7 +11,7 @@ use super::pipe::{Kind, RoadPipe};
 use crate::endpoint::{Endpoint, HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
 #[cfg(feature = "proxy")]
 use crate::proxy::Proxy;
-use crate::tcp::TcpOptions;
+use crate::tcp::{TcpOptions, TcpPipe};
 #[cfg(feature = "tls")]
 use crate::tls::{Tls, TlsError};
 use crate::{Link, Progress, TcpLink, Words};
@@ -24,11 +25,11 @@ use crate::{Link, Progress, TcpLink, Words};
 pub struct RoadLink {
     ways: Vec<Way>,
     /// Where a broker sent us for once.
-    detour: Option<Way>,
+    detour: Option<Box<Way>>,
     /// The way that was tried last.
     last: usize,
     tcp: TcpOptions,
-    layers: Layers,
+    layers: Box<Layers>,
 }
 
 /// A road, and what is known of it.
@@ -57,7 +58,7 @@ impl RoadLink {
             detour: None,
             last: 0,
             tcp,
-            layers: Layers::default(),
+            layers: Box::default(),
         }
     }
 
@@ -77,7 +78,7 @@ impl RoadLink {
         mut self,
         refresh: impl FnMut() -> Result<Option<Tls>, TlsError> + Send + 'static,
     ) -> Self {
-        self.layers.tls.refresh_with(std::boxed::Box::new(refresh));
+        self.layers.tls.refresh_with(Box::new(refresh));
         self
     }
 
@@ -86,7 +87,7 @@ impl RoadLink {
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         let tcp = TcpLink::new([proxy.endpoint().clone()]).options(self.tcp.clone());
-        self.layers.proxy = Some((proxy, tcp));
+        self.layers.proxy = Some(Box::new((proxy, tcp)));
         self
     }
 
@@ -115,21 +116,27 @@ impl Link for RoadLink {
         let mut detour = self.detour.take();
         let listed = self.ways.get_mut(self.last);
         let no_way = Fault::new(Step::Resolve, Cause::UnknownHost);
-        let Way { road, tcp } = detour.as_mut().or(listed).ok_or(no_way)?;
+        let Way { road, tcp } = detour.as_deref_mut().or(listed).ok_or(no_way)?;
+        // What only some roads need is boxed: the driver has room for this future as long as it lives.
         let kind = match road {
+            Road::Net { tls: false, websocket: None, .. } if self.layers.is_direct() => {
+                let (stream, heard) = tcp.connect(0, progress).await?;
+                Kind::Tcp(TcpPipe::new(stream, heard))
+            }
             Road::Net { endpoint, tls, websocket } => {
                 let above = (*tls, websocket.as_deref());
-                self.layers.open(tcp, endpoint, above, progress).await?
+                Box::pin(self.layers.open(tcp, endpoint, above, progress)).await?
             }
             #[cfg(unix)]
             Road::Unix(path) => {
                 progress.set(Step::Link);
-                Kind::Unix(super::local::unix(path, &self.layers.words).await?)
+                Kind::Unix(Box::pin(super::local::unix(path, &self.layers.words)).await?)
             }
             #[cfg(all(unix, feature = "serial"))]
             Road::Serial(port) => {
                 progress.set(Step::Link);
-                Kind::Serial(super::serial::serial(port, &self.layers.words).await?)
+                let opening = super::serial::serial(port, &self.layers.words);
+                Kind::Serial(Box::new(Box::pin(opening).await?))
             }
             // `Url` reads no such road in a build without it.
             #[cfg(not(all(unix, feature = "serial")))]
@@ -163,7 +170,7 @@ impl Link for RoadLink {
         if permanent {
             (self.ways, self.detour, self.last) = (ways, None, 0);
         } else {
-            self.detour = Some(ways.swap_remove(0));
+            self.detour = Some(Box::new(ways.swap_remove(0)));
         }
         true
     }

@@ -31,7 +31,7 @@ pub(super) enum Kind {
     #[cfg(unix)]
     Unix(StreamPipe<tokio::net::UnixStream>),
     #[cfg(all(unix, feature = "serial"))]
-    Serial(StreamPipe<super::serial::SerialWire>),
+    Serial(Box<StreamPipe<super::serial::SerialWire>>),
     #[cfg(feature = "tls")]
     Tls(Box<StreamPipe<crate::tls::TlsWire>>),
     #[cfg(feature = "ws")]
