@@ -123,9 +123,13 @@ fn expand_all(bounds: &Bounds, frontier: &[Vec<Action>], threads: usize) -> Vec<
 fn expand(bounds: &Bounds, path: &[Action]) -> Expanded {
     let flaw = |why: String, path: &[Action]| Some(Flaw { why, path: path.to_vec() });
     let mut expanded = Expanded::default();
-    let world = reach(bounds, path);
+    let mut world = reach(bounds, path);
     let actions = world.enabled();
     expanded.quiet = world.is_quiet();
+    if !world.comes_to_rest() {
+        expanded.flaw = flaw("packets go round for ever".to_owned(), path);
+        return expanded;
+    }
     for action in actions {
         let path: Vec<Action> = path.iter().copied().chain([action]).collect();
         match catch_unwind(AssertUnwindSafe(|| {

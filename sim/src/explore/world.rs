@@ -183,6 +183,18 @@ impl World {
         fixed.chain(unacknowledged.map(|(at, _)| Action::Acknowledge(at as u8))).collect()
     }
 
+    /// Whether all packets are taken some time if nothing else happens.
+    pub(super) fn comes_to_rest(&mut self) -> bool {
+        for _ in 0..200 {
+            match (self.up.is_empty(), self.down.is_empty() || self.held) {
+                (false, _) => self.apply(Action::Up),
+                (true, false) => self.apply(Action::Down),
+                (true, true) => return true,
+            }
+        }
+        false
+    }
+
     pub(super) fn is_subscribed(&self) -> bool {
         !self.broker.subscriptions(CLIENT).is_empty()
     }
