@@ -68,6 +68,10 @@ power-cuts N="100":
 board *ARGS:
     cargo nextest run -p board-tests {{ARGS}}
 
+# Faults at random against mosquitto, memory watched: `just soak --minutes 240`, `just soak --messages 1000000`.
+soak *ARGS:
+    cargo run --release --quiet -p everlink-brokers --bin everlink-soak -- {{ARGS}}
+
 # Every check against real brokers: `just brokers mosquitto`; all of them need `brokers/install` once. See docs/brokers.md.
 brokers *ARGS:
-    cargo run --quiet -p everlink-brokers -- {{ARGS}}
+    cargo run --quiet -p everlink-brokers --bin everlink-brokers -- {{ARGS}}

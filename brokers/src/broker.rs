@@ -76,16 +76,19 @@ impl Kind {
     }
 
     /// Writes its configuration for the ports from `port` on.
-    fn prepare(self, dir: &Path, port: u16) -> io::Result<Vec<Command>> {
+    fn prepare(self, dir: &Path, port: u16, saving: Saving) -> io::Result<Vec<Command>> {
         match self {
             Self::Mosquitto => {
                 let conf = dir.join("mosquitto.conf");
                 // As root, mosquitto would become a user who may not write here.
                 let text = format!(
                     "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
-                     persistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n\
-                     max_queued_messages 0\n",
-                    dir.display()
+                     persistence_location {}/\nmax_queued_messages 0\n{}",
+                    dir.display(),
+                    match saving {
+                        Saving::EachChange => "autosave_on_changes true\nautosave_interval 1\n",
+                        Saving::AtExit => "autosave_interval 0\n",
+                    }
                 );
                 fs::write(&conf, text)?;
                 let mut command = Command::new("mosquitto");
@@ -113,6 +116,15 @@ impl Kind {
             }
         }
     }
+}
+
+/// When mosquitto writes its sessions to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saving {
+    /// Soon after each change, so that little is lost when it is killed.
+    EachChange,
+    /// When it is asked to stop.
+    AtExit,
 }
 
 /// Where `brokers/install` puts what no package of the system has.
@@ -204,14 +216,20 @@ pub struct Broker {
     kind: Kind,
     dir: PathBuf,
     port: u16,
+    saving: Saving,
     children: Vec<Child>,
 }
 
 impl Broker {
     /// Starts one that lets everybody do everything, with a fresh memory.
     pub fn start(kind: Kind) -> Result<Self, String> {
+        Self::saving(kind, Saving::EachChange)
+    }
+
+    /// As [`start`](Self::start), if it is mosquitto with this way of saving.
+    pub fn saving(kind: Kind, saving: Saving) -> Result<Self, String> {
         let dir = fresh_directory(kind.name()).map_err(|e| format!("no directory: {e}"))?;
-        let mut broker = Self { kind, dir, port: 0, children: Vec::new() };
+        let mut broker = Self { kind, dir, port: 0, saving, children: Vec::new() };
         for _ in 0..20 {
             broker.port = free_ports();
             if broker.launch()? {
@@ -248,6 +266,15 @@ impl Broker {
         Err(format!("{} does not start again:\n{}", self.kind.name(), self.log()))
     }
 
+    /// It is asked to stop, so that it saves its sessions, and started again.
+    pub fn restart_in_order(&mut self) -> Result<(), String> {
+        for child in &mut self.children {
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            child.wait().map_err(|e| e.to_string())?;
+        }
+        self.restart()
+    }
+
     /// The end of what it printed since it was started.
     pub fn log(&self) -> String {
         let log = fs::read_to_string(self.dir.join("log.txt")).unwrap_or_default();
@@ -256,7 +283,8 @@ impl Broker {
     }
 
     fn launch(&mut self) -> Result<bool, String> {
-        let commands = self.kind.prepare(&self.dir, self.port).map_err(|e| e.to_string())?;
+        let commands =
+            self.kind.prepare(&self.dir, self.port, self.saving).map_err(|e| e.to_string())?;
         match launch(commands, &self.dir, self.addr(Version::V5)) {
             Ok(children) => self.children = children,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
