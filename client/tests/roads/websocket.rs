@@ -105,6 +105,7 @@ async fn accept(stream: &mut TcpStream, protocol: &str) -> String {
 
 const MQTT: &str = "Sec-WebSocket-Protocol: mqtt\r\n";
 
+/// `[MQTT-6.0.0-3]`
 #[tokio::test]
 async fn the_request_says_what_it_must_and_what_was_asked_for() {
     let (listener, addr) = listener().await;
@@ -152,6 +153,7 @@ async fn after_handshake(frames: Vec<u8>) -> (Fault, String) {
     result
 }
 
+/// `[MQTT-6.0.0-1]`
 #[tokio::test]
 async fn servers_that_break_the_rules_are_left() {
     let text = after_handshake(b"\x81\x05hello".to_vec()).await;
@@ -182,6 +184,7 @@ async fn nothing_a_server_sends_makes_us_grow() {
     assert!(grown < 60_000_000, "{grown} bytes");
 }
 
+/// `[MQTT-6.0.0-2]`
 #[tokio::test]
 async fn packets_need_not_begin_where_frames_do() {
     let (listener, addr) = listener().await;

@@ -29,7 +29,7 @@ const ROUNDS: usize = 16;
 /// A normal end [RFC 6455, 7.4.1].
 const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
 
-/// An open WebSocket over a wire.
+/// An open WebSocket over a wire: a stream of bytes, whatever frames they come in. `[MQTT-6.0.0-2]`
 #[derive(Debug)]
 pub(crate) struct WsPipe<W: Wire> {
     wire: W,
