@@ -193,29 +193,11 @@ impl Keeper {
     /// until there is.
     fn round(&mut self, client: &Shared) -> Result<Option<Duration>, StoreError> {
         // What could not be written comes first, so that no more than a batch waits here.
-        let again = self.log.has_unwritten();
-        let mut hurry = false;
-        if !again {
-            let spare = std::mem::take(&mut self.spare);
-            let batch = client.reach(|engine, front| {
-                front.keep.as_mut().map(|keep| {
-                    hurry = keep.hurry;
-                    keep.take(engine, spare)
-                })
-            });
-            let mut batch = batch.unwrap_or_default();
-            self.log.append(&batch.entries);
-            self.confirms |= !batch.entries.is_empty();
-            self.unconfirmed.records.append(&mut batch.records);
-            self.unconfirmed.next = batch.next;
-            batch.entries.clear();
-            batch.entries.shrink_to(SPARE);
-            self.spare = batch;
-        }
+        let hurry = !self.log.has_unwritten() && self.take_batch(client);
         let age = self.age_now();
         self.log.write(age)?;
         let wait = self.make_durable(client, hurry)?;
-        let again = self.log.tidy()?;
+        let untidy = self.log.tidy()?;
         let disk = self.log.bytes();
         client.settle(|_, front| {
             if let Some(keep) = &mut front.keep {
@@ -228,7 +210,24 @@ impl Keeper {
         let idle = client.look(|engine, front| {
             front.keep.as_ref().is_none_or(|k| k.is_idle(engine) && !(more && k.wants_more(engine)))
         });
-        Ok(if idle && !again { wait } else { Some(Duration::ZERO) })
+        Ok(if idle && !untidy { wait } else { Some(Duration::ZERO) })
+    }
+
+    /// Takes what there is to write. Whether somebody waits for it to be durable.
+    fn take_batch(&mut self, client: &Shared) -> bool {
+        let spare = std::mem::take(&mut self.spare);
+        let taken = client.reach(|engine, front| {
+            front.keep.as_mut().map(|keep| (keep.hurry, keep.take(engine, spare)))
+        });
+        let (hurry, mut batch) = taken.unwrap_or_default();
+        self.log.append(&batch.entries);
+        self.confirms |= !batch.entries.is_empty();
+        self.unconfirmed.records.append(&mut batch.records);
+        self.unconfirmed.next = batch.next;
+        batch.entries.clear();
+        batch.entries.shrink_to(SPARE);
+        self.spare = batch;
+        hurry
     }
 
     /// Makes durable what was written, if it is time. Gives how long that has time, if it has.
