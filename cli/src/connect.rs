@@ -98,7 +98,8 @@ impl Connection {
         }
     }
 
-    async fn fault(&mut self) -> Fault {
+    /// Why there is no hope of a connection, once that is so. Not to be called again then.
+    pub(crate) async fn fault(&mut self) -> Fault {
         let client = &self.client;
         let refusal = async {
             if !self.gives_up {

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Refused,
     /// The broker could not be reached, or not everything was done in time.
     NotDone,
+    /// This stage of a probe failed.
+    Stage(u8),
 }
 
 impl Exit {
@@ -23,6 +25,7 @@ impl Exit {
             Self::Usage => 1,
             Self::Refused => 2,
             Self::NotDone => 3,
+            Self::Stage(code) => code.into(),
         }
     }
 }
@@ -67,7 +70,7 @@ pub(crate) fn say(line: impl std::fmt::Display) {
 
 /// A line that is one, whatever a broker or an argument put into it, and that tells the terminal
 /// nothing. A very long one lacks its middle.
-fn plain(line: &str) -> String {
+pub(crate) fn plain(line: &str) -> String {
     const KEPT: usize = 400;
     let left_out = KEPT..line.chars().count().saturating_sub(KEPT);
     let mut plain = String::with_capacity(line.len().min(3 * KEPT));

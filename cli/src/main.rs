@@ -11,6 +11,7 @@ mod exit;
 mod identity;
 mod notice;
 mod output;
+mod probe;
 mod publish;
 mod secret;
 mod signals;
@@ -36,6 +37,8 @@ enum Command {
     Pub(Box<args::PubArgs>),
     /// Subscribe, and print what arrives
     Sub(Box<args::SubArgs>),
+    /// Try every stage of the way to a broker, and say what broke
+    Probe(Box<args::ProbeArgs>),
     /// Watch messages survive a broken network; everything is in this process
     Demo(demo::DemoArgs),
     /// Look into the store of `pub --store` or `sub --store`
@@ -48,6 +51,7 @@ fn main() {
     let exit = match Cli::try_parse_from(arguments) {
         Ok(Cli { command: Command::Pub(args) }) => exit::run(publish::run(*args)),
         Ok(Cli { command: Command::Sub(args) }) => exit::run(subscribe::run(*args)),
+        Ok(Cli { command: Command::Probe(args) }) => exit::run(probe::run(*args)),
         Ok(Cli { command: Command::Demo(args) }) => demo::run(&args),
         Ok(Cli { command: Command::Store(command) }) => exit::run(store::run(command)),
         Err(error) => usage::explain(&error),

@@ -77,6 +77,15 @@ impl Target {
         }
     }
 
+    /// What the broker's name stands for, if it is one that is looked up here.
+    pub(crate) async fn addresses(&self) -> Option<String> {
+        let Road::Net { endpoint, .. } = &self.road else { return None };
+        let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await.ok()?;
+        let mut found: Vec<String> = found.map(|address| address.ip().to_string()).collect();
+        found.dedup();
+        Some(format!("{} is {}", endpoint.host, found.join(", ")))
+    }
+
     /// For the builder.
     pub(crate) fn url(&self) -> String {
         self.road.to_string()

@@ -1,6 +1,7 @@
 //! What may be typed. The letters are those of mosquitto's clients.
 
 mod connection;
+mod probe;
 mod property;
 mod publish;
 mod road;
@@ -9,6 +10,7 @@ mod subscribe;
 mod values;
 
 pub(crate) use connection::ConnectionArgs;
+pub(crate) use probe::ProbeArgs;
 pub(crate) use property::{OwnedProperty, Packet, Properties, shield};
 pub(crate) use publish::{PubArgs, Source};
 pub(crate) use road::TlsArgs;
