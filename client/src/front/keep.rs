@@ -17,8 +17,6 @@ use super::inbox::Front;
 use super::shared::Engine_;
 use crate::store::{Entry, MARK, SESSION, SUBSCRIPTIONS, StoreError, begin_put, cost, end_put};
 
-/// Most bytes that wait to be written; a publisher who is faster waits.
-const WAITING: u64 = 4 << 20;
 /// The engine's numbers of messages begin anew behind this one, with 1.
 const ROUND: u64 = u32::MAX as u64;
 
@@ -38,6 +36,9 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
     /// Of the files at a time when more is accepted, in bytes.
     pub(crate) disk: u64,
+    /// Of what waits to be written, in bytes; a publisher who is faster waits. It is written as one frame, and
+    /// a file must not get much larger than the others by it.
+    pub(crate) waiting: u64,
     /// Of the queue, if that was asked for.
     pub(crate) messages: u64,
     pub(crate) queued_bytes: u64,
@@ -384,7 +385,7 @@ impl Keep {
     /// Whether more can only be accepted when the keeper has written, or has given files back.
     fn is_waiting(&self) -> bool {
         let waiting = self.batch.entries.len() as u64;
-        waiting >= WAITING || self.disk + self.in_hand + waiting > self.limits.disk
+        waiting >= self.limits.waiting || self.disk + self.in_hand + waiting > self.limits.disk
     }
 
     /// Whether a publisher is only too fast.

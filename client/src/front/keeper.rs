@@ -81,9 +81,11 @@ pub(crate) fn limits(store: &FileStore, memory: &mut Queue, given: bool) -> Limi
     if !few {
         *memory = Queue { messages: MESSAGES, bytes: asked.bytes.min(BYTES), ..asked };
     }
+    let (room, disk, waiting) = store.room();
     Limits {
-        bytes: store.room().0,
-        disk: store.room().1,
+        bytes: room,
+        disk,
+        waiting,
         messages: match (few, given) {
             (true, _) => 0,
             (false, true) => asked.messages as u64,

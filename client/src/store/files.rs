@@ -21,7 +21,7 @@ const LEAST: u64 = 1 << 20;
 const FILES: u64 = 32;
 const FILE_SIZE: u64 = 4 << 20;
 /// What is kept free besides messages, in files: for what ends them, and while files are written anew.
-const RESERVE: u64 = 8;
+const RESERVE: u64 = 10;
 
 /// Keys of notes.
 pub(crate) const SESSION: u8 = 0;
@@ -87,8 +87,8 @@ impl FileStore {
         self
     }
 
-    /// Most bytes that all files may take together, at least 1 MiB; the default is 1 GiB. About a quarter
-    /// of a small limit is kept free for the store's own needs, and at most 32 MiB. What happens when it is
+    /// Most bytes that all files may take together, at least 1 MiB; the default is 1 GiB. About a third
+    /// of a small limit is kept free for the store's own needs, and at most 40 MiB. What happens when it is
     /// reached is the [policy of the queue](crate::Builder::when_full).
     ///
     /// # Errors
@@ -136,10 +136,11 @@ impl FileStore {
         self.log.check()
     }
 
-    /// Bytes that messages may take, and that all files may take when another message is accepted.
-    pub(crate) fn room(&self) -> (u64, u64) {
+    /// Bytes that messages may take, that all files may take when another message is accepted, and that
+    /// may wait to be written.
+    pub(crate) fn room(&self) -> (u64, u64, u64) {
         let file = (self.limit / FILES).min(FILE_SIZE);
-        (self.limit - RESERVE * file, self.limit - 2 * file)
+        (self.limit - RESERVE * file, self.limit - 4 * file, file)
     }
 }
 
