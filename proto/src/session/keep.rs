@@ -167,7 +167,12 @@ impl<'m> Kept<'m> {
         slot.there = number;
         let after = slot.wanted != number;
         self.unsaved = self.unsaved + u16::from(after) - u16::from(before);
-        self.due = kept - 1;
+        // Not simply this one: while it was written, one before it may have changed.
+        let slots = self.slots.as_slice();
+        let saved = |at: u16| slots.get(usize::from(at)).is_some_and(|s| s.wanted == s.there);
+        while saved(self.due) {
+            self.due += 1;
+        }
     }
 
     /// The message `number` was found there.
@@ -330,5 +335,28 @@ impl<'m, S: Store> Session<'m, S> {
     /// taken last: it changes often.
     pub fn has_unsaved_message(&self) -> bool {
         self.kept.unsaved > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_while_another_record_is_written_is_not_forgotten() {
+        let mut slots = [KeptSlot::default(); 4];
+        let mut kept = Kept { slots: Table::fixed(&mut slots), limit: 100, ..Kept::none() };
+        kept.slots.extend_to(4);
+        assert_eq!(
+            (kept.take(1, Key::default()), kept.take(2, Key::default())),
+            (Some(1), Some(2))
+        );
+        kept.is_there(1, 1);
+        // The record of the second is being written when the first message is over.
+        kept.release(1);
+        kept.is_there(2, 2);
+        let behind = kept.slots.as_slice().iter().skip(kept.due.into());
+        assert_eq!(behind.filter(|s| s.wanted != s.there).count(), 1);
+        assert_eq!(kept.unsaved, 1);
     }
 }
