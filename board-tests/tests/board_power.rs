@@ -29,6 +29,8 @@ impl Noise {
 #[derive(Default)]
 struct Said {
     stored: Vec<(u32, u32)>,
+    /// What the broker refused.
+    refused: Vec<String>,
     next: u32,
 }
 
@@ -37,6 +39,9 @@ impl Said {
         for line in board.lines().iter().filter(|l| l.text.starts_with("stored ")) {
             self.stored.push((line.value("n"), line.value("boot")));
         }
+        let lines = board.lines();
+        let refused = lines.iter().filter(|l| l.text.starts_with("refused "));
+        self.refused.extend(refused.map(|l| l.text.clone()));
         self.next = self.stored.last().map_or(0, |(n, _)| n + 1);
     }
 }
@@ -91,7 +96,7 @@ fn loses_power_again_and_again(version: u16, seed: u64) {
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
     received.iter().for_each(|text| *times.entry(text).or_default() += 1);
     let lost: Vec<_> = said.stored.iter().map(text).filter(|t| !times.contains_key(&**t)).collect();
-    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(lost.is_empty(), "lost: {lost:?}; {:?}", said.refused);
     let number = |text: &str| text.split(' ').next().and_then(|n| n.parse::<u32>().ok());
     let is_qos2 = |text: &str| number(text).is_some_and(|n| n % 2 == 0);
     let doubled: Vec<_> = times.iter().filter(|(t, n)| is_qos2(t) && **n > 1).collect();

@@ -51,6 +51,11 @@ async fn keep(spawner: Spawner, board: Board) {
             Ok(mut delivery) => {
                 delivery.stored().await;
                 log!("stored n={n} boot={boot}");
+                // The client told the broker's refusals nobody else: then the test is to know.
+                let refused = client.stats().rejected;
+                if refused > 0 {
+                    log!("refused {refused} up to n={n} boot={boot}");
+                }
             }
             Err(error) => {
                 log!("failed: {error}");
