@@ -314,8 +314,7 @@ impl Ledger {
         }
     }
 
-    /// In words.
-    fn seen(&self, all: usize) -> String {
+    fn seen(&self, all: usize) -> Seen {
         let mut counts = vec![0_usize; all];
         self.0.iter().filter(|n| **n < all).for_each(|n| counts[*n] += 1);
         let lost = counts.iter().filter(|c| **c == 0).count();
@@ -327,16 +326,30 @@ impl Ledger {
                 first.push(number);
             }
         }
-        let order = if first.is_sorted() { "in order" } else { "out of order" };
-        format!("{lost} of {all} lost, {doubled} doubled, {order}")
+        Seen { all, lost, doubled, in_order: first.is_sorted() }
     }
 
     /// Whether each of `all` came, at QoS 2 once, and in order.
     fn judge(&self, all: usize, qos: QoS) -> Result<(), String> {
         let seen = self.seen(all);
-        let doubles = if qos == QoS::AtLeastOnce { self.0.len() > all } else { false };
-        let good = format!("0 of {all} lost, 0 doubled, in order");
-        let twice = seen.starts_with("0 of") && seen.ends_with("in order") && doubles;
-        if seen == good || twice { Ok(()) } else { Err(seen) }
+        let may_double = qos == QoS::AtLeastOnce;
+        let good = seen.lost == 0 && seen.in_order && (seen.doubled == 0 || may_double);
+        if good { Ok(()) } else { Err(seen.to_string()) }
+    }
+}
+
+/// How numbered messages came.
+struct Seen {
+    all: usize,
+    lost: usize,
+    doubled: usize,
+    in_order: bool,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { all, lost, doubled, in_order } = self;
+        let order = if *in_order { "in order" } else { "out of order" };
+        write!(f, "{lost} of {all} lost, {doubled} doubled, {order}")
     }
 }

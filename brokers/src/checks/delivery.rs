@@ -53,7 +53,6 @@ pub(super) async fn session(site: &Site<'_>) -> Result<(), Trouble> {
     let reader = || site.client("reader", |b| b.clean_start(false).session_expiry(day));
     let before = reader();
     let stream = subscribed(&before, &topic, QoS::AtLeastOnce).await?;
-    before.client.close();
     before.leave().await;
     drop(stream);
     let writer = site.client("writer", |b| b);

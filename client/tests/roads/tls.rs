@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::authority::{Authority, Issued, between, self_signed};
 use crate::support::mosquitto::Mosquitto;
-use crate::support::{VERSIONS, soon, text};
-use crate::{attempt, listener, run};
+use crate::support::{VERSIONS, soon};
+use crate::{attempt, echo, listener, run};
 
 const ONE_WAY: &str = "allow_anonymous true\ncertfile DIR/cert.pem\nkeyfile DIR/key.pem\n";
 const MUTUAL: &str = "allow_anonymous true\ncertfile DIR/cert.pem\nkeyfile DIR/key.pem\n\
@@ -61,17 +61,7 @@ async fn messages_pass_when_the_certificate_is_good() {
         for version in VERSIONS {
             let url = format!("mqtts://{host}:{}", broker.addr().port());
             let builder = Client::builder(url).version(version).tls(trusting(&ca));
-            let (client, driver) = run(builder);
-            let mut echo =
-                soon("granted", client.subscribe("echo", QoS::ExactlyOnce)).await.unwrap();
-            for size in [0, 1, 1000, 16_384, 50_000] {
-                let payload = "x".repeat(size);
-                let publish = client.publish("echo", &payload).qos(QoS::ExactlyOnce);
-                soon("delivered", publish).await.unwrap();
-                assert_eq!(text(&soon("echo", echo.next()).await.unwrap()), payload);
-            }
-            client.close();
-            assert!(soon("the driver", driver).await.unwrap().fault.is_none());
+            echo(builder).await;
         }
     }
 }
