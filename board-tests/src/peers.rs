@@ -1,5 +1,6 @@
 //! mosquitto's own clients, at the other side of the broker.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -103,11 +104,26 @@ impl Ledger {
         self.wait(topic, patience, |received| received.iter().any(|payload| payload == last))
     }
 
+    /// The payloads received on `topic` as soon as all of `wanted` are among them, or else after
+    /// `patience`.
+    pub fn received_all(
+        &self,
+        topic: &str,
+        wanted: impl IntoIterator<Item = String>,
+        patience: Duration,
+    ) -> Vec<String> {
+        let mut missing: BTreeSet<String> = wanted.into_iter().collect();
+        self.wait(topic, patience, |received| {
+            missing.retain(|wanted| !received.contains(wanted));
+            missing.is_empty()
+        })
+    }
+
     fn wait(
         &self,
         topic: &str,
         patience: Duration,
-        enough: impl Fn(&[String]) -> bool,
+        mut enough: impl FnMut(&[String]) -> bool,
     ) -> Vec<String> {
         let deadline = Instant::now() + patience;
         loop {

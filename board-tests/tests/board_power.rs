@@ -31,10 +31,22 @@ struct Said {
     stored: Vec<(u32, u32)>,
     /// What the broker refused.
     refused: Vec<String>,
+    /// All that the board logged, by start.
+    logs: Vec<String>,
     next: u32,
 }
 
 impl Said {
+    /// What a person needs to see who looks for lost messages.
+    fn explain(&self, lost: &[&(u32, u32)], broker: &Broker) {
+        for (n, boot) in lost {
+            for boot in *boot..(*boot + 2).min(self.logs.len() as u32) {
+                eprintln!("message {n}: start {boot}:\n{}", self.logs[boot as usize]);
+            }
+        }
+        eprintln!("the broker:\n{}", broker.log());
+    }
+
     fn read(&mut self, board: &Board) {
         for line in board.lines().iter().filter(|l| l.text.starts_with("stored ")) {
             self.stored.push((line.value("n"), line.value("boot")));
@@ -42,6 +54,7 @@ impl Said {
         let lines = board.lines();
         let refused = lines.iter().filter(|l| l.text.starts_with("refused "));
         self.refused.extend(refused.map(|l| l.text.clone()));
+        self.logs.push(board.raw_log());
         self.next = self.stored.last().map_or(0, |(n, _)| n + 1);
     }
 }
@@ -90,12 +103,15 @@ fn loses_power_again_and_again(version: u16, seed: u64) {
     assert_eq!(board.wait_exit(PATIENCE), 0, "{}", board.raw_log());
     said.read(&board);
     let text = |(n, boot): &(u32, u32)| format!("{n} {boot}");
-    let end = text(said.stored.last().expect("some"));
-    let received = ledger.received_until("keep", &end, PATIENCE);
+    // Not only the last one: a message of QoS 1 overtakes one of QoS 2 that was sent before it.
+    let received = ledger.received_all("keep", said.stored.iter().map(text), PATIENCE);
 
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
     received.iter().for_each(|text| *times.entry(text).or_default() += 1);
-    let lost: Vec<_> = said.stored.iter().map(text).filter(|t| !times.contains_key(&**t)).collect();
+    let lost: Vec<_> = said.stored.iter().filter(|m| !times.contains_key(&*text(m))).collect();
+    if !lost.is_empty() {
+        said.explain(&lost, &broker);
+    }
     assert!(lost.is_empty(), "lost: {lost:?}; {:?}", said.refused);
     let number = |text: &str| text.split(' ').next().and_then(|n| n.parse::<u32>().ok());
     let is_qos2 = |text: &str| number(text).is_some_and(|n| n % 2 == 0);
