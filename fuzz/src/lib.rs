@@ -4,4 +4,5 @@
 pub mod decode;
 pub mod framer;
 pub mod session;
+pub mod sn_decode;
 pub mod topics;

@@ -35,3 +35,8 @@ fn topics() {
 fn session() {
     replay("session", everlink_fuzz::session::run);
 }
+
+#[test]
+fn sn_decode() {
+    replay("sn_decode", everlink_fuzz::sn_decode::run);
+}

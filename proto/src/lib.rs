@@ -1,4 +1,4 @@
-//! Sans-IO MQTT for everlink: packets, topics, the session engine and its stores.
+//! Sans-IO MQTT and MQTT-SN for everlink: packets, topics, the engines and their stores.
 //!
 //! Everything that decides lives here. No clock, no socket, no allocator, no log: time is an
 //! argument, the next deadline is a result, memory comes from the caller.
@@ -12,6 +12,7 @@ pub mod engine;
 mod fault;
 pub mod mem;
 pub mod session;
+pub mod sn;
 pub mod store;
 pub mod time;
 pub mod topic;

@@ -57,6 +57,10 @@ pub enum WireError {
     PasswordWithoutUserName,
     /// CONNECT for another protocol, or another version of it.
     UnsupportedVersion,
+    /// MQTT-SN: the TopicIdType is reserved, or one that may not stand here.
+    BadTopicIdType,
+    /// MQTT-SN: the client identifier has no character, or too many.
+    BadClientId,
 }
 
 impl WireError {
@@ -103,6 +107,8 @@ impl fmt::Display for WireError {
             Self::NoAuthenticationMethod => "authentication data without method",
             Self::PasswordWithoutUserName => "password without user name",
             Self::UnsupportedVersion => "unsupported protocol version",
+            Self::BadTopicIdType => "bad topic id type",
+            Self::BadClientId => "client identifier too short or too long",
         })
     }
 }

@@ -20,13 +20,13 @@ mod properties;
 mod property;
 mod property_table;
 mod publish;
-mod reader;
+pub(crate) mod reader;
 mod reason;
 mod suback;
 mod subscribe;
 mod types;
 mod version;
-mod writer;
+pub(crate) mod writer;
 
 pub use ack::{Ack, AckKind};
 pub use connack::ConnAck;

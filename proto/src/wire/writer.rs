@@ -6,7 +6,7 @@ use super::{EncodeError, PacketId};
 use crate::mem::copy;
 
 /// The largest Remaining Length.
-pub(super) const MAX_REMAINING: usize = 268_435_455;
+pub(crate) const MAX_REMAINING: usize = 268_435_455;
 
 pub(crate) struct Writer<'a> {
     rest: &'a mut [u8],
@@ -19,19 +19,19 @@ pub(crate) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Over a buffer without a packet's fixed header.
     #[inline]
-    pub(super) fn new(out: &'a mut [u8]) -> Self {
+    pub(crate) fn new(out: &'a mut [u8]) -> Self {
         Self { rest: out, written: 0, fault: None, counts: false }
     }
 
     /// Counts the bytes that would be written.
-    pub(super) fn counter() -> Self {
+    pub(crate) fn counter() -> Self {
         Self { rest: &mut [], written: 0, fault: None, counts: true }
     }
 
     /// Starts a packet with its fixed header. Of the `remaining` bytes after it, the last `streamed`
     /// are written by someone else, and the buffer need not have room for them.
     #[inline]
-    pub(super) fn packet(
+    pub(crate) fn packet(
         out: &'a mut [u8],
         first: u8,
         remaining: usize,
@@ -52,7 +52,7 @@ impl<'a> Writer<'a> {
 
     /// Bytes written.
     #[inline]
-    pub(super) fn finish(self) -> Result<usize, EncodeError> {
+    pub(crate) fn finish(self) -> Result<usize, EncodeError> {
         match self.fault {
             None => Ok(self.written),
             Some(fault) => Err(fault),
@@ -60,7 +60,7 @@ impl<'a> Writer<'a> {
     }
 
     #[inline]
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         match core::mem::take(&mut self.rest).split_at_mut_checked(bytes.len()) {
             Some((first, rest)) => {
                 copy(first, bytes);
@@ -72,22 +72,22 @@ impl<'a> Writer<'a> {
     }
 
     #[inline]
-    pub(super) fn u8(&mut self, value: u8) {
+    pub(crate) fn u8(&mut self, value: u8) {
         self.bytes(&[value]);
     }
 
     #[inline]
-    pub(super) fn u16(&mut self, value: u16) {
+    pub(crate) fn u16(&mut self, value: u16) {
         self.bytes(&value.to_be_bytes());
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
+    pub(crate) fn u32(&mut self, value: u32) {
         self.bytes(&value.to_be_bytes());
     }
 
     /// A Variable Byte Integer of at most [`MAX_REMAINING`].
     #[inline]
-    pub(super) fn varint(&mut self, mut value: u32) {
+    pub(crate) fn varint(&mut self, mut value: u32) {
         while value > 0x7F {
             self.u8(value as u8 | 0x80);
             value >>= 7;
@@ -97,7 +97,7 @@ impl<'a> Writer<'a> {
 
     /// Binary Data, or a UTF-8 Encoded String.
     #[inline]
-    pub(super) fn binary(&mut self, bytes: &[u8]) {
+    pub(crate) fn binary(&mut self, bytes: &[u8]) {
         match u16::try_from(bytes.len()) {
             Ok(len) => {
                 self.u16(len);
@@ -111,12 +111,12 @@ impl<'a> Writer<'a> {
     }
 
     #[inline]
-    pub(super) fn packet_id(&mut self, pid: PacketId) {
+    pub(crate) fn packet_id(&mut self, pid: PacketId) {
         self.u16(pid.get());
     }
 
     /// Bytes written, or that would be.
-    pub(super) fn written(&self) -> usize {
+    pub(crate) fn written(&self) -> usize {
         self.written
     }
 
@@ -134,7 +134,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Bytes that `value` takes as a Variable Byte Integer.
-pub(super) const fn varint_len(value: usize) -> usize {
+pub(crate) const fn varint_len(value: usize) -> usize {
     match value {
         0..0x80 => 1,
         0x80..0x4000 => 2,
@@ -144,11 +144,11 @@ pub(super) const fn varint_len(value: usize) -> usize {
 }
 
 /// Bytes that a packet takes with its fixed header.
-pub(super) const fn packet_len(remaining: usize) -> usize {
+pub(crate) const fn packet_len(remaining: usize) -> usize {
     remaining.saturating_add(1 + varint_len(remaining))
 }
 
 /// Bytes that `field` takes as Binary Data or as a UTF-8 Encoded String.
-pub(super) const fn field_len(len: usize) -> usize {
+pub(crate) const fn field_len(len: usize) -> usize {
     len.saturating_add(2)
 }
