@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use everlink::store::FileStore;
 use everlink::{
-    Authenticator, Builder, Cause, Client, Driver, Fault, FirstConnect, Step, Stopped, Version,
+    Authenticator, Builder, Cause, Client, Driver, Fault, FirstConnect, RoadLink, Step, Version,
     Will,
 };
 use tokio::task::JoinHandle;
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::args::{ConnectionArgs, OwnedProperty, Packet};
 use crate::exit::Failure;
 use crate::secret::Secret;
+use crate::tap::Taps;
 use crate::target::Target;
 
 /// How long taking leave may take.
@@ -35,7 +36,9 @@ pub(crate) struct Wish<'a> {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
-    driver: JoinHandle<Stopped>,
+    /// Ends with the fault for which the driver gave up, if it did.
+    driver: JoinHandle<Option<Fault>>,
+    taps: Taps,
     /// For messages: the broker's address.
     broker: String,
     /// MQTT 5: how long the broker keeps the session from now on, if DISCONNECT is to say so.
@@ -60,11 +63,25 @@ impl Connection {
         if let Some(store) = store {
             builder = builder.store(store);
         }
-        let (client, driver): (Client, Driver) =
-            shape(builder).build().map_err(|e| Failure::usage(e.to_string()))?;
+        let taps = Taps::open(&args.taps)?;
+        let builder = shape(builder);
+        let failure = |e: everlink::BuildError| Failure::usage(e.to_string());
+        let (client, driver) = match taps.is_empty() {
+            true => {
+                let (client, driver): (Client, Driver<RoadLink>) =
+                    builder.build().map_err(failure)?;
+                (client, tokio::spawn(async move { driver.run().await.fault }))
+            }
+            false => {
+                let wrap = |link| taps.put_on(link);
+                let (client, driver) = builder.build_wrapped(wrap).map_err(failure)?;
+                (client, tokio::spawn(async move { driver.run().await.fault }))
+            }
+        };
         Ok(Self {
             client,
-            driver: tokio::spawn(driver.run()),
+            driver,
+            taps,
             broker,
             expires,
             gives_up: args.first_connect.is_none(),
@@ -123,8 +140,8 @@ impl Connection {
             () = crate::store::damaged(client) => Fault::new(Step::Closing, Cause::Requested),
             // Nobody closes the client while this is awaited.
             stopped = &mut self.driver => match stopped {
-                Ok(Stopped { fault: Some(fault), .. }) => fault,
-                Ok(_) | Err(_) => Fault::new(Step::Closing, Cause::Requested),
+                Ok(Some(fault)) => fault,
+                Ok(None) | Err(_) => Fault::new(Step::Closing, Cause::Requested),
             },
         }
     }
@@ -149,6 +166,7 @@ impl Connection {
             let limit = if hasty { Duration::from_millis(300) } else { LEAVE };
             let _ = tokio::time::timeout(limit, self.driver).await;
         }
+        self.taps.end().await;
     }
 }
 

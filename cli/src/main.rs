@@ -17,6 +17,7 @@ mod secret;
 mod signals;
 mod store;
 mod subscribe;
+mod tap;
 mod target;
 mod usage;
 

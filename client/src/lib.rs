@@ -41,6 +41,8 @@ pub use front::*;
 
 #[cfg(feature = "proxy")]
 pub use everlink_link::proxy::ProxyError;
+#[cfg(feature = "tokio")]
+pub use everlink_link::tap;
 #[cfg(feature = "tls")]
 pub use everlink_link::tls::{Tls, TlsError, TlsFiles};
 #[cfg(feature = "tokio")]

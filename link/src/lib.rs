@@ -3,7 +3,7 @@
 //! The core is `no_std` and allocates nothing: the two traits, [`Progress`] and the [`framer`] that
 //! cuts a byte stream into packets. Feature `std` adds [`endpoint`], [`road`] and [`url`]; feature `tokio`
 //! adds [`tcp`] and the link over any road, features `tls`, `ws`, `proxy` and `serial` what it goes over;
-//! `embedded` has links of boards. A link decides nothing about *when* to connect or give up: that is the
+//! `embedded` has links of boards. [`tap`] prints, captures and breaks what goes over any of them. A link decides nothing about *when* to connect or give up: that is the
 //! engine's.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ mod progress;
 pub mod proxy;
 #[cfg(feature = "std")]
 pub mod road;
+pub mod tap;
 #[cfg(feature = "tokio")]
 pub mod tcp;
 #[cfg(feature = "tls")]
@@ -50,6 +51,7 @@ pub use proxy::Proxy;
 pub use road::Road;
 #[cfg(feature = "tokio")]
 pub use road::{RoadLink, RoadPipe};
+pub use tap::{Tap, TapLink, TapPipe};
 #[cfg(feature = "tokio")]
 pub use tcp::{TcpLink, TcpPipe};
 #[cfg(feature = "std")]

@@ -1,8 +1,6 @@
 //! What a link has to say about a fault, for a person.
 
-#[cfg(feature = "tokio")]
 use std::io;
-#[cfg(feature = "tokio")]
 use std::string::{String, ToString};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +37,6 @@ impl Words {
 }
 
 /// The operating system's words, without the number.
-#[cfg(feature = "tokio")]
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {

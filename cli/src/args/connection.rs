@@ -11,6 +11,7 @@ use everlink::{FirstConnect, QoS, Version};
 use super::property::Properties;
 use super::road::{RoadArgs, TlsArgs};
 use super::store::StoreArgs;
+use super::tap::TapArgs;
 use super::values;
 use crate::secret::Secret;
 
@@ -127,6 +128,9 @@ pub(crate) struct ConnectionArgs {
     /// made again for ever
     #[arg(long, value_name = "POLICY", help_heading = PATIENCE, value_parser = values::first_connect)]
     pub(crate) first_connect: Option<FirstConnect>,
+
+    #[command(flatten)]
+    pub(crate) taps: TapArgs,
 
     /// Print one JSON object per line on standard output
     #[arg(long, help_heading = OUTPUT)]

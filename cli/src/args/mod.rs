@@ -7,6 +7,7 @@ mod publish;
 mod road;
 mod store;
 mod subscribe;
+mod tap;
 mod values;
 
 pub(crate) use connection::ConnectionArgs;
@@ -16,3 +17,4 @@ pub(crate) use publish::{PubArgs, Source};
 pub(crate) use road::TlsArgs;
 pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::SubArgs;
+pub(crate) use tap::TapArgs;

@@ -74,8 +74,8 @@ impl From<UrlError> for BuildError {
 #[must_use]
 pub struct Builder {
     pub(super) roads: Roads,
-    config: Config,
-    options: ConnectOptions,
+    pub(super) config: Config,
+    pub(super) options: ConnectOptions,
     authenticator: Option<Box<dyn Authenticator>>,
     follow_redirects: bool,
     ephemeral: Option<bool>,
@@ -307,10 +307,8 @@ impl Builder {
     ///
     /// # Errors
     /// If a value is out of range, an address cannot be understood, or CONNECT could not be written.
-    pub fn build(mut self) -> Result<(Client, Driver<RoadLink>), BuildError> {
-        let (link, brokers) = std::mem::take(&mut self.roads).link(&mut self.options)?;
-        self.config.endpoints = brokers;
-        self.build_over(link)
+    pub fn build(self) -> Result<(Client, Driver<RoadLink>), BuildError> {
+        self.build_wrapped(|link| link)
     }
 
     /// Builds a client over any link; the broker's address is then the link's business.

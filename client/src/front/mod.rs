@@ -21,6 +21,7 @@ mod streams;
 mod subscribe;
 mod waiters;
 mod wakes;
+mod wrapped;
 
 pub use auth::Authenticator;
 pub use builder::{BuildError, Builder};

@@ -1,0 +1,35 @@
+//! A client whose link is wrapped.
+
+use everlink_link::{Link, RoadLink};
+
+use super::builder::{BuildError, Builder};
+use super::handle::{Client, Driver};
+
+impl Builder {
+    /// As [`build`](Self::build), over what `wrap` makes of the link to the brokers: one with a
+    /// [tap](everlink_link::tap) on it, for instance.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use everlink::Client;
+    /// use everlink::tap::{Pcap, TapLink};
+    ///
+    /// # fn example(path: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    /// let tap = Arc::new(Mutex::new(Pcap::create(path, 100 << 20)?));
+    /// let builder = Client::builder("mqtt://broker.local");
+    /// let (client, driver) = builder.build_wrapped(|link| TapLink::new(link, tap))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_wrapped<L: Link>(
+        mut self,
+        wrap: impl FnOnce(RoadLink) -> L,
+    ) -> Result<(Client, Driver<L>), BuildError> {
+        let (link, brokers) = std::mem::take(&mut self.roads).link(&mut self.options)?;
+        self.config.endpoints = brokers;
+        self.build_over(wrap(link))
+    }
+}
