@@ -73,6 +73,7 @@ impl Target {
     pub(crate) fn name(&self) -> String {
         match &self.road {
             Road::Net { endpoint, tls: false, websocket: None } => endpoint.to_string(),
+            Road::EspAt(road) => format!("{} through {}", road.broker, road.port.device),
             road => road.to_string(),
         }
     }

@@ -16,6 +16,10 @@ pub mod endpoint;
 pub mod framer;
 #[cfg(any(feature = "ws", feature = "proxy"))]
 mod http;
+#[cfg(feature = "modem")]
+pub mod modem;
+#[cfg(any(feature = "modem", feature = "wifi"))]
+mod network;
 mod progress;
 #[cfg(feature = "proxy")]
 pub mod proxy;

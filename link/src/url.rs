@@ -42,6 +42,8 @@ pub enum UrlError {
     BadPath,
     /// A setting of a serial line that means nothing.
     BadSetting(String),
+    /// A setting of a modem that means nothing, or that is missing.
+    BadModem(String),
 }
 
 impl fmt::Display for UrlError {
@@ -60,6 +62,18 @@ impl fmt::Display for UrlError {
                 write!(f, "a path is wanted behind three slashes: {scheme}:///PATH")
             }
             Self::BadPath => f.write_str("the path holds what no path can hold"),
+            Self::BadModem(part) if part == "to=" => {
+                f.write_str("the broker is missing: esp-at:///DEVICE?to=mqtt://HOST")
+            }
+            Self::BadModem(part) if part == "tls=" => {
+                f.write_str("tls= goes with to=mqtts://HOST, not with mqtt://")
+            }
+            Self::BadModem(part) => write!(
+                f,
+                "{part:?} is no setting of a modem; known are to=mqtt://HOST (or mqtts://), networks=FILE, \
+                 tls=verified|mutual|unverified, reset=rts|dtr|/PROGRAM, stable=SECONDS, baud=N and \
+                 flow=none|hardware"
+            ),
             Self::BadSetting(part) => {
                 write!(
                     f,
@@ -96,6 +110,10 @@ impl FromStr for Url {
             Some((user_info, host)) => (Some(user_info), host),
             None => (None, authority),
         };
+        #[cfg(feature = "esp-at")]
+        if let Scheme::EspAt = scheme {
+            return modem(user_info, host, path);
+        }
         let road = scheme.road(host, path)?;
         let (user, password) = user_info.map_or(Ok((None, None)), credentials)?;
         let path = match scheme {
@@ -114,6 +132,8 @@ enum Scheme {
     Wss,
     Unix,
     Serial,
+    #[cfg(feature = "esp-at")]
+    EspAt,
 }
 
 impl Scheme {
@@ -126,6 +146,10 @@ impl Scheme {
             "wss" => (Self::Wss, cfg!(all(feature = "ws", feature = "tls"))),
             "unix" => (Self::Unix, cfg!(unix)),
             "serial" => (Self::Serial, cfg!(all(unix, feature = "serial"))),
+            #[cfg(feature = "esp-at")]
+            "esp-at" => (Self::EspAt, cfg!(unix)),
+            #[cfg(not(feature = "esp-at"))]
+            "esp-at" => return Err(UrlError::NotSupported(text)),
             "udp" | "quic" => return Err(UrlError::NotSupported(text)),
             _ => return Err(UrlError::UnknownScheme(text)),
         };
@@ -139,6 +163,8 @@ impl Scheme {
             Self::Ws => (false, HTTP_PORT),
             Self::Wss => (true, HTTPS_PORT),
             Self::Unix => return Ok(Road::Unix(local("unix", host, path)?)),
+            #[cfg(feature = "esp-at")]
+            Self::EspAt => return Err(UrlError::BadPath),
             Self::Serial => {
                 let device = local("serial", host, path)?;
                 return Ok(Road::Serial(SerialPort::parse(&device).map_err(UrlError::BadSetting)?));
@@ -160,6 +186,30 @@ fn local(scheme: &'static str, host: &str, path: &str) -> Result<String, UrlErro
     let path = percent_decode(path).map_err(|_| UrlError::BadPath)?;
     let path = String::from_utf8(path).map_err(|_| UrlError::BadPath)?;
     if path.contains('\0') { Err(UrlError::BadPath) } else { Ok(path) }
+}
+
+/// `/dev/ttyUSB0?baud=115200&networks=FILE&to=mqtt://HOST`
+#[cfg(feature = "esp-at")]
+fn modem(user_info: Option<&str>, host: &str, path: &str) -> Result<Url, UrlError> {
+    let (device, query) = path.split_once('?').unwrap_or((path, ""));
+    let device = local("esp-at", host, device)?;
+    let text = |part: &str| {
+        let bytes = percent_decode(part).map_err(|_| UrlError::BadPath)?;
+        String::from_utf8(bytes).map_err(|_| UrlError::BadPath)
+    };
+    let mut settings = Vec::new();
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) =
+            part.split_once('=').ok_or_else(|| UrlError::BadModem(part.to_string()))?;
+        // Who we are is decoded later, with its own rules.
+        let value = if name == "to" { value.to_string() } else { text(value)? };
+        settings.push((name.to_string(), value));
+    }
+    let (road, inner) =
+        crate::road::ModemRoad::parse(device, &settings).map_err(UrlError::BadModem)?;
+    let user_info = user_info.or(inner.as_deref());
+    let (user, password) = user_info.map_or(Ok((None, None)), credentials)?;
+    Ok(Url { road: Road::EspAt(road.into()), user, password, path: String::new() })
 }
 
 /// What an HTTP request asks for.
@@ -308,6 +358,56 @@ mod tests {
         assert_eq!(error("serial:///dev/ttyS0?fish"), UrlError::BadSetting("fish".into()));
         assert_eq!(error("ws://shed/a b"), UrlError::BadPath);
         assert_eq!(error("wss://"), UrlError::Endpoint(EndpointError::NoHost));
+    }
+
+    #[test]
+    #[cfg(all(unix, feature = "esp-at"))]
+    fn a_modem_and_what_lies_behind_it() {
+        use crate::modem::ModemTls;
+        use crate::road::ModemReset;
+
+        let u = url(
+            "esp-at:///dev/ttyUSB0?baud=921600&flow=hardware&networks=/etc/a%26b&reset=rts&stable=5\
+             &to=mqtts://alice:s%26cret@shed",
+        );
+        let Road::EspAt(road) = &u.road else { panic!("{u}") };
+        assert_eq!(
+            u.to_string(),
+            "esp-at:///dev/ttyUSB0?baud=921600&flow=hardware&networks=/etc/a%26b&reset=rts&stable=5\
+             &to=mqtts://shed:8883"
+        );
+        assert_eq!(url(&u.to_string()).road, u.road);
+        assert_eq!(
+            (u.user.as_deref(), u.password.as_deref()),
+            (Some("alice"), Some(&b"s&cret"[..]))
+        );
+        assert_eq!(road.networks.as_deref(), Some("/etc/a&b"));
+        assert_eq!((&road.reset, road.tls), (&ModemReset::Rts, ModemTls::Verified));
+        assert_eq!(road.stable, core::time::Duration::from_secs(5));
+        // What stands before the device comes first.
+        let u = url("esp-at://bob@/dev/ttyUSB0?tls=unverified&to=mqtts://alice:x@shed/");
+        assert_eq!((u.user.as_deref(), u.password), (Some("bob"), None));
+        assert!(matches!(u.road, Road::EspAt(road) if road.tls == ModemTls::Unverified));
+        let u = url("esp-at:///dev/ttyUSB0?reset=/usr/bin/pull&to=shed");
+        let whole = "esp-at:///dev/ttyUSB0?baud=115200&reset=/usr/bin/pull&to=mqtt://shed:1883";
+        assert_eq!(u.to_string(), whole);
+
+        for (text, part) in [
+            ("esp-at:///dev/ttyUSB0", "to="),
+            ("esp-at:///dev/ttyUSB0?to=ws://shed", "to=..."),
+            ("esp-at:///dev/ttyUSB0?to=mqtt://a:hunter2@", "to=..."),
+            ("esp-at:///dev/ttyUSB0?baud=x&to=shed", "baud=x"),
+            ("esp-at:///dev/ttyUSB0?tls=maybe&to=shed", "tls=maybe"),
+            ("esp-at:///dev/ttyUSB0?reset=pull&to=shed", "reset=pull"),
+            ("esp-at:///dev/ttyUSB0?stable=-1&to=shed", "stable=-1"),
+            ("esp-at:///dev/ttyUSB0?ssid=shed&to=shed", "ssid=shed"),
+            ("esp-at:///dev/ttyUSB0?fish&to=shed", "fish"),
+            // Only TLS can be verified.
+            ("esp-at:///dev/ttyUSB0?tls=verified&to=mqtt://shed", "tls="),
+        ] {
+            assert_eq!(error(text), UrlError::BadModem(part.into()), "{text}");
+        }
+        assert_eq!(error("esp-at://dev/ttyUSB0?to=shed"), UrlError::NoPath("esp-at"));
     }
 
     #[test]

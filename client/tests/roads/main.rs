@@ -1,5 +1,5 @@
 //! Every road to a broker: what is refused, and that outages cost nothing on any of them.
-#![cfg(all(feature = "tls", feature = "ws", feature = "proxy", feature = "serial"))]
+#![cfg(all(feature = "tls", feature = "ws", feature = "proxy", feature = "modem"))]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,6 +8,7 @@ mod authority;
 mod bridge;
 mod flush;
 mod line;
+mod modem;
 mod outages;
 mod proxies;
 mod serial;

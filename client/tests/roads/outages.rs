@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use everlink::{Builder, Client, FirstConnect, QoS, Tls, Version};
+use everlink::{Builder, Client, FirstConnect, Ladder, QoS, Tls, Version};
+use everlink_sim::modem::{Faults, Firmware, Lie, Modem};
 
 use crate::authority::{Authority, Issued};
 use crate::bridge::Bridge;
@@ -22,6 +23,8 @@ struct Way {
     bridge: Bridge,
     url: String,
     tls: Option<Tls>,
+    /// A module in between.
+    modem: Option<Modem>,
 }
 
 const COMMON: &str = "allow_anonymous true\npersistence true\npersistence_location DIR/\n\
@@ -30,7 +33,7 @@ const COMMON: &str = "allow_anonymous true\npersistence true\npersistence_locati
 async fn plain() -> Way {
     let broker = Mosquitto::with(COMMON);
     let (bridge, addr) = Bridge::tcp(broker.addr()).await;
-    Way { broker, bridge, url: format!("mqtt://{addr}"), tls: None }
+    Way { broker, bridge, url: format!("mqtt://{addr}"), tls: None, modem: None }
 }
 
 async fn unix() -> Way {
@@ -38,7 +41,7 @@ async fn unix() -> Way {
     let path = broker.directory().join("bridge.sock");
     let url = format!("unix://{}", path.display());
     let bridge = Bridge::unix(broker.addr(), path).await;
-    Way { broker, bridge, url, tls: None }
+    Way { broker, bridge, url, tls: None, modem: None }
 }
 
 async fn tls() -> Way {
@@ -48,7 +51,7 @@ async fn tls() -> Way {
     let broker = Mosquitto::with_files(&options, &[("cert.pem", &chain), ("key.pem", &key)]);
     let (bridge, addr) = Bridge::tcp(broker.addr()).await;
     let tls = Tls::new().authorities(ca.pem.as_bytes()).unwrap();
-    Way { broker, bridge, url: format!("mqtts://{addr}"), tls: Some(tls) }
+    Way { broker, bridge, url: format!("mqtts://{addr}"), tls: Some(tls), modem: None }
 }
 
 async fn serial() -> Way {
@@ -56,14 +59,14 @@ async fn serial() -> Way {
     let path = broker.directory().join("tty");
     let url = format!("serial://{}?baud=115200", path.display());
     let bridge = Bridge::serial(broker.addr(), path);
-    Way { broker, bridge, url, tls: None }
+    Way { broker, bridge, url, tls: None, modem: None }
 }
 
 async fn websocket() -> Way {
     let options = format!("{COMMON}listener NEXT 127.0.0.1\nprotocol websockets\n");
     let broker = Mosquitto::with(&options);
     let (bridge, addr) = Bridge::tcp(broker.next_addr()).await;
-    Way { broker, bridge, url: format!("ws://{addr}"), tls: None }
+    Way { broker, bridge, url: format!("ws://{addr}"), tls: None, modem: None }
 }
 
 async fn secure_websocket() -> Way {
@@ -75,7 +78,14 @@ async fn secure_websocket() -> Way {
     let broker = Mosquitto::with_files(&options, &[("cert.pem", &chain), ("key.pem", &key)]);
     let (bridge, addr) = Bridge::tcp(broker.next_addr()).await;
     let tls = Tls::new().authorities(ca.pem.as_bytes()).unwrap();
-    Way { broker, bridge, url: format!("wss://{addr}"), tls: Some(tls) }
+    Way { broker, bridge, url: format!("wss://{addr}"), tls: Some(tls), modem: None }
+}
+
+async fn modem(firmware: Firmware) -> Way {
+    let broker = Mosquitto::with(COMMON);
+    let (bridge, addr) = Bridge::tcp(broker.addr()).await;
+    let (modem, url) = crate::modem::resettable(&broker, firmware, addr);
+    Way { broker, bridge, url, tls: None, modem: Some(modem) }
 }
 
 /// What happens to the path while messages flow.
@@ -87,7 +97,39 @@ enum Outage {
     /// After so many bytes of each connection, a few times.
     Anywhere(usize),
     Restart,
+    Module(ModuleFails),
 }
+
+/// What a module does.
+#[derive(Clone, Copy, Debug)]
+enum ModuleFails {
+    Restarts,
+    /// Until it is reset.
+    Hangs,
+    LosesWifi,
+    FailsToSend,
+    /// Or the line does.
+    LosesBytes,
+    LosesOurBytes,
+    SpeaksNoise,
+    Lies(Lie),
+}
+
+const OF_MODULES: [Outage; 13] = [
+    Outage::Module(ModuleFails::Restarts),
+    Outage::Module(ModuleFails::Hangs),
+    Outage::Module(ModuleFails::LosesWifi),
+    Outage::Module(ModuleFails::FailsToSend),
+    Outage::Module(ModuleFails::LosesBytes),
+    Outage::Module(ModuleFails::LosesOurBytes),
+    Outage::Module(ModuleFails::SpeaksNoise),
+    Outage::Module(ModuleFails::Lies(Lie::More)),
+    Outage::Module(ModuleFails::Lies(Lie::Huge)),
+    Outage::Module(ModuleFails::Lies(Lie::Fewer)),
+    Outage::Module(ModuleFails::Lies(Lie::None)),
+    Outage::Module(ModuleFails::Lies(Lie::NoEnd)),
+    Outage::Module(ModuleFails::Restarts),
+];
 
 const OUTAGES: [Outage; 8] = [
     Outage::Cut,
@@ -109,7 +151,8 @@ impl Way {
             .first_connect(FirstConnect::Forever)
             .response_time(RESPONSE_TIME)
             .ping_interval(Duration::from_millis(300))
-            .queue(10_000, 1 << 24);
+            .queue(10_000, 1 << 24)
+            .ladder(Ladder { link_after: 3, device_after: 2, ..Ladder::default() });
         match &self.tls {
             Some(tls) => builder.tls(tls.clone()),
             None => builder,
@@ -145,13 +188,32 @@ impl Way {
                 wait_until(|| client.stats().outages > outages).await;
                 self.broker.restart();
             }
+            Outage::Module(failure) => self.module_fails(failure),
         }
         wait_until(|| client.stats().outages > outages).await;
+        if let Some(modem) = &self.modem {
+            let hung = modem.faults(|faults| faults.hung);
+            modem.faults(|faults| *faults = Faults { hung, ..Faults::default() });
+        }
+    }
+
+    fn module_fails(&self, failure: ModuleFails) {
+        let modem = self.modem.as_ref().expect("there is one");
+        modem.faults(|faults| match failure {
+            ModuleFails::Restarts => modem.restart(),
+            ModuleFails::Hangs => faults.hung = true,
+            ModuleFails::LosesWifi => modem.lose_wifi(),
+            ModuleFails::FailsToSend => faults.send_fails = 1,
+            ModuleFails::LosesBytes => faults.lost = 200,
+            ModuleFails::LosesOurBytes => faults.lost_inward = 200,
+            ModuleFails::SpeaksNoise => faults.noise = 300,
+            ModuleFails::Lies(lie) => faults.lie = Some(lie),
+        });
     }
 }
 
 /// Numbered messages at both qualities go out and come back while the path breaks in every way.
-async fn survive(mut way: Way, version: Version) {
+async fn survive(mut way: Way, version: Version, breaks: &[Outage]) {
     let (client, driver) = run(way.builder(version));
     let mut once =
         soon("granted", client.subscribe("once", QoS::ExactlyOnce).capacity(5000)).await.unwrap();
@@ -159,7 +221,7 @@ async fn survive(mut way: Way, version: Version) {
         soon("granted", client.subscribe("least", QoS::AtLeastOnce).capacity(5000)).await.unwrap();
     let mut sent = 0;
     let mut deliveries = Vec::new();
-    for outage in OUTAGES {
+    for &outage in breaks {
         for half in 0..2 {
             for _ in 0..BATCH / 2 {
                 let payload = format!("{sent:05}{}", "x".repeat(sent % 90));
@@ -191,7 +253,7 @@ async fn survive(mut way: Way, version: Version) {
     }
     assert_eq!(client.held(), 0);
     let outages = client.stats().outages;
-    assert!(outages >= OUTAGES.len() as u64, "{outages}");
+    assert!(outages >= breaks.len() as u64, "{outages}");
     println!("{}: {sent} messages at each quality, {outages} outages", way.url);
     client.close();
     soon("the driver", driver).await.unwrap();
@@ -200,7 +262,7 @@ async fn survive(mut way: Way, version: Version) {
 
 async fn both<F: Future<Output = Way>>(way: impl Fn() -> F) {
     let [a, b] = VERSIONS;
-    tokio::join!(survive(way().await, a), survive(way().await, b));
+    tokio::join!(survive(way().await, a, &OUTAGES), survive(way().await, b, &OUTAGES));
 }
 
 #[tokio::test]
@@ -226,6 +288,32 @@ async fn over_websockets_and_tls() {
 #[tokio::test]
 async fn over_a_serial_line() {
     both(serial).await;
+}
+
+#[tokio::test]
+async fn over_a_modem_with_old_firmware() {
+    both(|| modem(Firmware::V1)).await;
+}
+
+#[tokio::test]
+async fn over_a_modem_with_new_firmware() {
+    both(|| modem(Firmware::V2)).await;
+}
+
+#[tokio::test]
+async fn over_a_modem_that_fails_in_every_way() {
+    let [a, b] = VERSIONS;
+    let (old, new) = (modem(Firmware::V1).await, modem(Firmware::V2).await);
+    tokio::join!(survive(old, a, &OF_MODULES), survive(new, b, &OF_MODULES));
+}
+
+/// Whatever it was about to do.
+#[tokio::test]
+async fn over_a_modem_that_restarts_every_few_seconds() {
+    let [a, b] = VERSIONS;
+    let (old, new) = (modem(Firmware::V1).await, modem(Firmware::V2).await);
+    let restarts = [Outage::Module(ModuleFails::Restarts); 8];
+    tokio::join!(survive(old, a, &restarts), survive(new, b, &restarts));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::boxed::Box;
 use std::vec::Vec;
 
-use everlink_proto::engine::{Cause, Fault, Step};
+use everlink_proto::engine::{Cause, Depth, Fault, Step};
 
 use super::Road;
 use super::layers::Layers;
@@ -37,6 +37,8 @@ pub struct RoadLink {
 struct Way {
     road: Road,
     tcp: TcpLink,
+    #[cfg(all(unix, feature = "esp-at"))]
+    modem: Option<super::modem::Modem>,
 }
 
 impl Way {
@@ -45,7 +47,19 @@ impl Way {
             Road::Net { endpoint, .. } => Some(endpoint.clone()),
             _ => None,
         };
-        Self { tcp: TcpLink::new(endpoint).options(options.clone()), road }
+        Self {
+            tcp: TcpLink::new(endpoint).options(options.clone()),
+            #[cfg(all(unix, feature = "esp-at"))]
+            modem: None,
+            road,
+        }
+    }
+
+    /// The module of this way, if it goes through one.
+    #[cfg(all(unix, feature = "esp-at"))]
+    fn modem(&mut self, words: &Words) -> Option<&super::modem::Modem> {
+        let Road::EspAt(road) = &self.road else { return None };
+        Some(self.modem.get_or_insert_with(|| super::modem::Modem::new(road, words)))
     }
 }
 
@@ -112,11 +126,25 @@ impl Link for RoadLink {
     /// most its look-up behind, which the next attempt takes over.
     async fn open(&mut self, endpoint: u16, progress: &Progress) -> Result<RoadPipe, Fault> {
         self.layers.words.clear();
-        self.last = usize::from(endpoint) % self.ways.len().max(1);
+        let number = usize::from(endpoint) % self.ways.len().max(1);
+        #[cfg(all(unix, feature = "esp-at"))]
+        if self.last != number
+            && let Some(Way { modem: Some(modem), .. }) = self.ways.get(self.last)
+        {
+            // Another road may go through the same module.
+            modem.release();
+        }
+        self.last = number;
         let mut detour = self.detour.take();
         let listed = self.ways.get_mut(self.last);
         let no_way = Fault::new(Step::Resolve, Cause::UnknownHost);
-        let Way { road, tcp } = detour.as_deref_mut().or(listed).ok_or(no_way)?;
+        let way = detour.as_deref_mut().or(listed).ok_or(no_way)?;
+        #[cfg(all(unix, feature = "esp-at"))]
+        if let Some(modem) = way.modem(&self.layers.words) {
+            progress.set(Step::Link);
+            return Ok(RoadPipe(Kind::Modem(Box::new(Box::pin(modem.open(progress)).await?))));
+        }
+        let Way { road, tcp, .. } = way;
         // What only some roads need is boxed: the driver has room for this future as long as it lives.
         let kind = match road {
             Road::Net { tls: false, websocket: None, .. } if self.layers.is_direct() => {
@@ -139,10 +167,21 @@ impl Link for RoadLink {
                 Kind::Serial(Box::new(Box::pin(opening).await?))
             }
             // `Url` reads no such road in a build without it.
-            #[cfg(not(all(unix, feature = "serial")))]
+            #[cfg(any(feature = "esp-at", not(all(unix, feature = "serial"))))]
             _ => return Err(Fault::new(Step::Link, Cause::NotFound)),
         };
         Ok(RoadPipe(kind))
+    }
+
+    /// Takes down what the way that was tried last has below it, and up again.
+    async fn cycle(&mut self, depth: Depth) {
+        #[cfg(all(unix, feature = "esp-at"))]
+        if let Some(way) = self.ways.get_mut(self.last)
+            && let Some(modem) = way.modem(&self.layers.words)
+        {
+            Box::pin(modem.cycle(depth)).await;
+        }
+        let _ = depth;
     }
 
     fn words(&self) -> Option<Words> {

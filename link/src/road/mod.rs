@@ -1,11 +1,15 @@
 //! The roads to a broker: over what its bytes go.
 
+#[cfg(feature = "esp-at")]
+mod esp_at;
 #[cfg(feature = "tokio")]
 mod layers;
 #[cfg(feature = "tokio")]
 mod link;
 #[cfg(all(unix, feature = "tokio"))]
 mod local;
+#[cfg(all(unix, feature = "esp-at"))]
+mod modem;
 #[cfg(feature = "tokio")]
 mod pipe;
 #[cfg(all(unix, feature = "serial"))]
@@ -16,6 +20,8 @@ use std::string::{String, ToString};
 
 use crate::endpoint::Endpoint;
 
+#[cfg(feature = "esp-at")]
+pub use esp_at::{ModemReset, ModemRoad};
 #[cfg(feature = "tokio")]
 pub use link::RoadLink;
 #[cfg(feature = "ws")]
@@ -45,6 +51,9 @@ pub enum Road {
     Unix(String),
     /// A serial line, with something at its other end that speaks MQTT over bytes.
     Serial(SerialPort),
+    /// A WiFi module with AT firmware at a serial port.
+    #[cfg(feature = "esp-at")]
+    EspAt(std::boxed::Box<ModemRoad>),
 }
 
 /// A serial port: 8 data bits, no parity, one stop bit.
@@ -89,6 +98,8 @@ impl Road {
             Self::Net { tls: true, websocket: Some(_), .. } => "wss",
             Self::Unix(_) => "unix",
             Self::Serial(_) => "serial",
+            #[cfg(feature = "esp-at")]
+            Self::EspAt(_) => "esp-at",
         }
     }
 }
@@ -103,6 +114,8 @@ impl fmt::Display for Road {
             }
             Self::Unix(path) => f.write_str(path),
             Self::Serial(port) => port.fmt(f),
+            #[cfg(feature = "esp-at")]
+            Self::EspAt(road) => road.fmt(f),
         }
     }
 }
@@ -119,16 +132,21 @@ impl SerialPort {
         let mut port = Self::new(device);
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let wrong = || part.to_string();
-            match part.split_once('=').ok_or_else(wrong)? {
-                ("baud", rate) => {
-                    port.baud = rate.parse().ok().filter(|b| *b > 0).ok_or_else(wrong)?;
-                }
-                ("flow", "none") => port.flow = Flow::None,
-                ("flow", "hardware" | "rtscts") => port.flow = Flow::Hardware,
-                _ => return Err(wrong()),
-            }
+            let (name, value) = part.split_once('=').ok_or_else(wrong)?;
+            port.set(name, value).ok_or_else(wrong)?;
         }
         Ok(port)
+    }
+
+    /// Changes a setting; `None` if it means nothing.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Option<()> {
+        match (name, value) {
+            ("baud", rate) => self.baud = rate.parse().ok().filter(|b| *b > 0)?,
+            ("flow", "none") => self.flow = Flow::None,
+            ("flow", "hardware" | "rtscts") => self.flow = Flow::Hardware,
+            _ => return None,
+        }
+        Some(())
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Unix(StreamPipe<tokio::net::UnixStream>),
     #[cfg(all(unix, feature = "serial"))]
     Serial(Box<StreamPipe<super::serial::SerialWire>>),
+    #[cfg(all(unix, feature = "esp-at"))]
+    Modem(Box<super::modem::ModemPipe>),
     #[cfg(feature = "tls")]
     Tls(Box<StreamPipe<crate::tls::TlsWire>>),
     #[cfg(feature = "ws")]
@@ -48,6 +50,8 @@ macro_rules! each {
             Kind::Unix($inner) => $what,
             #[cfg(all(unix, feature = "serial"))]
             Kind::Serial($inner) => $what,
+            #[cfg(all(unix, feature = "esp-at"))]
+            Kind::Modem($inner) => $what,
             #[cfg(feature = "tls")]
             Kind::Tls($inner) => $what,
             #[cfg(feature = "ws")]

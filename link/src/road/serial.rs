@@ -53,6 +53,13 @@ pub(super) async fn serial(
     port: &SerialPort,
     words: &Words,
 ) -> Result<StreamPipe<SerialWire>, Fault> {
+    let mut wire = wire(port, words)?;
+    wire.hush().await.map_err(|error| Fault::new(Step::Link, wire.cause(&error)))?;
+    Ok(StreamPipe::new(wire, None))
+}
+
+/// Opens the device.
+pub(super) fn wire(port: &SerialPort, words: &Words) -> Result<SerialWire, Fault> {
     let failed = |(cause, why): (Cause, String)| {
         words.say(cause, &format!("{}: {why}", port.device));
         Fault::new(Step::Link, cause)
@@ -60,9 +67,7 @@ pub(super) async fn serial(
     let file = prepare(port).map_err(failed)?;
     let fd = pollable(file).map_err(|error| failed((cause_of_pipe(&error), reason(&error))))?;
     let device = Arc::from(port.device.as_str());
-    let mut wire = SerialWire { port: fd, device, words: words.clone(), drained: None };
-    wire.hush().await.map_err(|error| Fault::new(Step::Link, wire.cause(&error)))?;
-    Ok(StreamPipe::new(wire, None))
+    Ok(SerialWire { port: fd, device, words: words.clone(), drained: None })
 }
 
 /// Deprecated for types that may answer with another descriptor each time; its successor is `unsafe`
@@ -149,6 +154,12 @@ fn group(id: u32) -> Option<String> {
 }
 
 impl SerialWire {
+    /// The device once more, for its control lines.
+    #[cfg(feature = "esp-at")]
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        self.port.get_ref().as_fd().try_clone_to_owned()
+    }
+
     /// Drops what comes until the line is silent: the rest of an earlier connection.
     async fn hush(&mut self) -> io::Result<()> {
         let (until, mut scrap) = (Instant::now() + PATIENCE, [0; 512]);

@@ -1,8 +1,8 @@
 //! The MQTT session: everything a client decides, for MQTT 3.1.1 and 5 alike.
 //!
 //! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
-//! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages), `queue` (its
-//! limits, policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
+//! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages, queue
+//! policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
 //! `inbound` and `received` (received messages), `keep` and `records` (what survives a loss of power), `subs` and `subscribing`, `alias`, `flights` (Packet
 //! Identifiers).
 
@@ -11,7 +11,7 @@ mod acks;
 mod alias;
 #[cfg(feature = "alloc")]
 mod backlog;
-pub(crate) mod config;
+mod config;
 mod flights;
 mod handshake;
 mod inbound;
@@ -21,13 +21,12 @@ mod memory;
 mod outbox;
 mod phase;
 mod publishing;
-pub(crate) mod queue;
 mod received;
 mod records;
-pub(crate) mod recovery;
+mod recovery;
 mod sending;
 mod stats;
-pub(crate) mod subs;
+mod subs;
 mod subscribing;
 
 pub use alias::OutboundAlias;
@@ -58,7 +57,6 @@ use inbound::Begun;
 use keep::Kept;
 use liveness::Liveness;
 use phase::{Cut, Phase};
-use queue::Waiting;
 use received::Received;
 use recovery::Recovery;
 use sending::Sending;
@@ -102,7 +100,11 @@ pub struct Session<'m, S> {
     auth: Option<ReasonCode>,
     /// Since when the answer to an AUTH of a re-authentication is awaited.
     auth_awaited: Option<Instant>,
-    waiting: Waiting,
+    /// The queue was full since the inbox was last told of room.
+    was_full: bool,
+    /// When the whole queue may be searched for expired messages again.
+    next_sweep: Instant,
+    expiring: usize,
     seen: Instant,
     stats: Stats,
 }
@@ -151,7 +153,9 @@ impl<'m, S: Store> Session<'m, S> {
             outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),
             auth: None,
             auth_awaited: None,
-            waiting: Waiting::new(cfg.queue),
+            was_full: false,
+            next_sweep: Instant::MAX,
+            expiring: 0,
             seen: Instant::ZERO,
             stats: Stats::default(),
             cfg: settings,
@@ -161,7 +165,7 @@ impl<'m, S: Store> Session<'m, S> {
 
     /// What a full queue does.
     pub fn when_full(&self) -> WhenFull {
-        self.waiting.limits.when_full
+        self.cfg.queue.when_full
     }
 
     /// Sizes in bytes of the driver's buffers, if they are not those of the configuration. They
@@ -195,7 +199,7 @@ impl<'m, S: Store> Session<'m, S> {
 
     /// Whether a message in the queue has an expiry.
     pub fn is_expiring(&self) -> bool {
-        self.waiting.is_expiring()
+        self.expiring > 0
     }
 
     /// The latest time it was told: near enough to accept a message where nothing expires.

@@ -1,6 +1,5 @@
 //! Counters.
 
-use crate::engine::Outcome;
 use crate::time::Duration;
 
 /// What happened since the session was made. Counters never go back.
@@ -40,19 +39,4 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Bytes of whole packets received.
     pub bytes_in: u64,
-    /// Datagrams that were no message.
-    pub junk: u64,
-}
-
-impl Stats {
-    /// Counts the end of an accepted message.
-    pub(crate) fn ended(&mut self, outcome: &Outcome<'_>) {
-        let counter = match outcome {
-            Outcome::Delivered(..) => &mut self.delivered,
-            Outcome::Rejected(..) => &mut self.rejected,
-            Outcome::Expired => &mut self.expired,
-            Outcome::Dropped(_) | Outcome::Superseded => &mut self.dropped,
-        };
-        *counter += 1;
-    }
 }
