@@ -327,5 +327,10 @@ pub(crate) fn close_gap<T: Copy>(entries: &mut [T], n: usize) {
 
 /// FNV-1a: short, no table, good enough for topics from the application itself.
 pub(crate) fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
+    hash_bytes(text.as_bytes())
+}
+
+/// As [`hash`].
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193))
 }

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::keep::Kept;
+use super::queue::oldest_droppable;
 use super::records::Head;
 use super::*;
 use crate::engine::Tag;
@@ -71,7 +72,7 @@ impl<S: Store> Session<'_, S> {
         }
         let last = self.store.last(Stage::Queued).and_then(|key| self.store.meta(key));
         let expires = last.map_or(Instant::MAX, |m| m.expires);
-        self.enter_queue(expires);
+        self.waiting.entered(expires);
         Ok(())
     }
 
@@ -119,14 +120,15 @@ impl<S: Store> Session<'_, S> {
         topic: Option<&str>,
         inbox: &mut impl Inbox,
     ) -> bool {
-        let Some(key) = self.oldest_droppable(topic) else { return false };
-        self.finish(now, key, Outcome::Dropped(self.cfg.queue.when_full), inbox);
+        let begun = self.sending.begun();
+        let Some(key) = oldest_droppable(&self.store, topic, begun) else { return false };
+        self.finish(now, key, Outcome::Dropped(self.waiting.limits.when_full), inbox);
         true
     }
 
     /// A message was dropped instead of accepted, or while it was put off.
     pub fn dropped(&mut self, tag: Tag, inbox: &mut impl Inbox) {
         self.stats.accepted += 1;
-        self.settle(tag, Outcome::Dropped(self.cfg.queue.when_full), inbox);
+        self.settle(tag, Outcome::Dropped(self.waiting.limits.when_full), inbox);
     }
 }

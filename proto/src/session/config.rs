@@ -198,10 +198,7 @@ pub(super) struct Settings {
     pub(super) ping_interval: Span,
     pub(super) response_time: Span,
     pub(super) open_timeout: Span,
-    pub(super) backoff: Pauses,
-    pub(super) rungs: Rungs,
-    pub(super) first_connect: FirstConnect,
-    pub(super) queue: Queue,
+    pub(super) plan: Plan,
     pub(super) transmit_buffer: usize,
     pub(super) session_expiry: u32,
     pub(super) maximum_packet_size: u32,
@@ -209,7 +206,6 @@ pub(super) struct Settings {
     pub(super) keep_alive: u16,
     pub(super) receive_maximum: u16,
     pub(super) window: u16,
-    pub(super) endpoints: u16,
     version: Version,
     pub(super) max_repeats: u8,
     pub(super) adaptive: bool,
@@ -218,23 +214,57 @@ pub(super) struct Settings {
     pub(super) ephemeral: bool,
 }
 
+/// How an engine gets back from a fault to a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) backoff: Pauses,
+    pub(crate) rungs: Rungs,
+    pub(crate) first_connect: FirstConnect,
+    pub(crate) endpoints: u16,
+    /// A lost connection, too, and not only a failed attempt, is followed by one to the next endpoint.
+    pub(crate) elsewhere: bool,
+}
+
 /// [`Backoff`], likewise.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pauses {
-    pub(super) min: Span,
-    pub(super) max: Span,
-    pub(super) refused: Span,
-    pub(super) stable: Span,
+pub(crate) struct Pauses {
+    pub(crate) min: Span,
+    pub(crate) max: Span,
+    pub(crate) refused: Span,
+    pub(crate) stable: Span,
 }
 
 /// [`Ladder`], likewise.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rungs {
-    pub(super) pipe_hold: Span,
-    pub(super) link_after: u32,
-    pub(super) link_hold: Span,
-    pub(super) device_after: u32,
-    pub(super) device_hold: Span,
+pub(crate) struct Rungs {
+    pub(crate) pipe_hold: Span,
+    pub(crate) link_after: u32,
+    pub(crate) link_hold: Span,
+    pub(crate) device_after: u32,
+    pub(crate) device_hold: Span,
+}
+
+impl Pauses {
+    pub(crate) fn of(b: &Backoff) -> Self {
+        Self {
+            min: Span::of(b.min),
+            max: Span::of(b.max),
+            refused: Span::of(b.refused),
+            stable: Span::of(b.stable),
+        }
+    }
+}
+
+impl Rungs {
+    pub(crate) fn of(l: &Ladder) -> Self {
+        Self {
+            pipe_hold: Span::of(l.pipe_hold),
+            link_after: l.link_after,
+            link_hold: Span::of(l.link_hold),
+            device_after: l.device_after,
+            device_hold: Span::of(l.device_hold),
+        }
+    }
 }
 
 impl Settings {
@@ -249,21 +279,13 @@ impl Settings {
             ping_interval: Span::of(c.ping_interval),
             response_time: Span::of(c.response_time),
             open_timeout: Span::of(c.open_timeout),
-            backoff: Pauses {
-                min: Span::of(c.backoff.min),
-                max: Span::of(c.backoff.max),
-                refused: Span::of(c.backoff.refused),
-                stable: Span::of(c.backoff.stable),
+            plan: Plan {
+                backoff: Pauses::of(&c.backoff),
+                rungs: Rungs::of(&c.ladder),
+                first_connect: c.first_connect,
+                endpoints: c.endpoints,
+                elsewhere: false,
             },
-            rungs: Rungs {
-                pipe_hold: Span::of(c.ladder.pipe_hold),
-                link_after: c.ladder.link_after,
-                link_hold: Span::of(c.ladder.link_hold),
-                device_after: c.ladder.device_after,
-                device_hold: Span::of(c.ladder.device_hold),
-            },
-            first_connect: c.first_connect,
-            queue: c.queue,
             transmit_buffer: c.transmit_buffer,
             session_expiry: c.session_expiry,
             maximum_packet_size: c.maximum_packet_size,
@@ -271,7 +293,6 @@ impl Settings {
             keep_alive: c.keep_alive,
             receive_maximum: c.receive_maximum,
             window: c.window,
-            endpoints: c.endpoints,
             version: c.version,
             max_repeats: c.max_repeats,
             adaptive: c.adaptive,

@@ -242,7 +242,7 @@ impl<S: Store> Session<'_, S> {
                 self.store.requeue(key);
             }
         }
-        self.recount_expiring();
+        self.waiting.recount(&self.store);
         self.sending.narrowed = 0;
         self.kept.changed();
         self.flights.clear();

@@ -243,7 +243,7 @@ impl<'m, S: Store> Session<'m, S> {
             && let Some(pid) = self.flights.allocate(Flight::Message(key))
         {
             room -= 1;
-            self.leave_queue(key);
+            self.waiting.left(&self.store, key);
             let earlier = self.connection.wrapping_sub(1);
             if let Some(meta) = self.store.meta_mut(key) {
                 (meta.pid, meta.connection, meta.repeats) = (pid, earlier, NOT_TAKEN);

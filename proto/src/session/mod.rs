@@ -1,8 +1,8 @@
 //! The MQTT session: everything a client decides, for MQTT 3.1.1 and 5 alike.
 //!
 //! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
-//! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages, queue
-//! policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
+//! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages), `queue` (its
+//! limits, policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
 //! `inbound` and `received` (received messages), `keep` and `records` (what survives a loss of power), `subs` and `subscribing`, `alias`, `flights` (Packet
 //! Identifiers).
 
@@ -11,7 +11,7 @@ mod acks;
 mod alias;
 #[cfg(feature = "alloc")]
 mod backlog;
-mod config;
+pub(crate) mod config;
 mod flights;
 mod handshake;
 mod inbound;
@@ -21,12 +21,13 @@ mod memory;
 mod outbox;
 mod phase;
 mod publishing;
+pub(crate) mod queue;
 mod received;
 mod records;
-mod recovery;
+pub(crate) mod recovery;
 mod sending;
 mod stats;
-mod subs;
+pub(crate) mod subs;
 mod subscribing;
 
 pub use alias::OutboundAlias;
@@ -57,6 +58,7 @@ use inbound::Begun;
 use keep::Kept;
 use liveness::Liveness;
 use phase::{Cut, Phase};
+use queue::Waiting;
 use received::Received;
 use recovery::Recovery;
 use sending::Sending;
@@ -100,11 +102,7 @@ pub struct Session<'m, S> {
     auth: Option<ReasonCode>,
     /// Since when the answer to an AUTH of a re-authentication is awaited.
     auth_awaited: Option<Instant>,
-    /// The queue was full since the inbox was last told of room.
-    was_full: bool,
-    /// When the whole queue may be searched for expired messages again.
-    next_sweep: Instant,
-    expiring: usize,
+    waiting: Waiting,
     seen: Instant,
     stats: Stats,
 }
@@ -153,9 +151,7 @@ impl<'m, S: Store> Session<'m, S> {
             outbound_aliases: OutboundAliases::new(memory.outbound_aliases, memory.outbound_topics),
             auth: None,
             auth_awaited: None,
-            was_full: false,
-            next_sweep: Instant::MAX,
-            expiring: 0,
+            waiting: Waiting::new(cfg.queue),
             seen: Instant::ZERO,
             stats: Stats::default(),
             cfg: settings,
@@ -165,7 +161,7 @@ impl<'m, S: Store> Session<'m, S> {
 
     /// What a full queue does.
     pub fn when_full(&self) -> WhenFull {
-        self.cfg.queue.when_full
+        self.waiting.limits.when_full
     }
 
     /// Sizes in bytes of the driver's buffers, if they are not those of the configuration. They
@@ -199,7 +195,7 @@ impl<'m, S: Store> Session<'m, S> {
 
     /// Whether a message in the queue has an expiry.
     pub fn is_expiring(&self) -> bool {
-        self.expiring > 0
+        self.waiting.is_expiring()
     }
 
     /// The latest time it was told: near enough to accept a message where nothing expires.

@@ -1,14 +1,13 @@
 //! Accepting messages: queue limits and policies, expiry, and the end of each message.
 
-use super::abilities::{POLICIES, offers};
+use super::abilities::offers;
 use super::flights::Flight;
+use super::queue::Room;
 use super::*;
 use crate::engine::Tag;
 use crate::store::{Content, Key, Meta};
 use crate::wire::{Properties, Property, PropertyContext, QoS};
 
-/// A whole queue is searched for expired messages at most so often; its head is checked at once.
-const SWEEP_INTERVAL: Span = Span::from_millis(1000);
 /// Property bytes of one message that are given as a list and must be encoded first.
 const PROPERTY_BYTES: usize = 1024;
 
@@ -96,16 +95,8 @@ impl<S: Store> Session<'_, S> {
             self.keep(key);
         }
         self.stats.accepted += 1;
-        self.enter_queue(meta.expires);
+        self.waiting.entered(meta.expires);
         Ok(())
-    }
-
-    /// A message is queued: its expiry counts.
-    pub(super) fn enter_queue(&mut self, expires: Instant) {
-        if expires != Instant::MAX {
-            self.expiring += 1;
-            self.next_sweep = self.next_sweep.min(expires);
-        }
     }
 
     fn check_size(&self, content: &Content<'_>, qos: QoS) -> Result<(), Refused> {
@@ -114,7 +105,7 @@ impl<S: Store> Session<'_, S> {
         let whole = head.saturating_add(content.payload.len());
         if head > self.cfg.transmit_buffer
             || whole > REMAINING_LENGTH_MAX
-            || content.cost() > self.cfg.queue.bytes
+            || content.cost() > self.waiting.limits.bytes
         {
             return Err(Refused::TooLarge);
         }
@@ -122,10 +113,7 @@ impl<S: Store> Session<'_, S> {
     }
 
     pub(super) fn is_full(&self, cost: usize) -> bool {
-        self.store.len(Stage::Queued) >= self.cfg.queue.messages
-            || self.store.bytes(Stage::Queued) + cost > self.cfg.queue.bytes
-            || !self.store.fits(cost)
-            || !self.kept.has_room()
+        self.waiting.is_full(&self.store, cost) || !self.kept.has_room()
     }
 
     /// Applies the policy of a full queue. `Ok(false)`: the new message is the one dropped.
@@ -140,20 +128,11 @@ impl<S: Store> Session<'_, S> {
             self.expire(now, inbox);
         }
         while self.is_full(content.cost()) {
-            let victim = match self.cfg.queue.when_full {
-                WhenFull::Wait | WhenFull::Reject => {
-                    self.was_full = true;
-                    return Err(Refused::QueueFull);
-                }
-                WhenFull::DropNewest => None,
-                _ if !POLICIES => None,
-                WhenFull::DropOldest => self.oldest_droppable(None),
-                WhenFull::Latest => self.oldest_droppable(Some(content.topic)),
-            };
-            let dropped = Outcome::Dropped(self.cfg.queue.when_full);
-            match victim {
-                Some(key) => self.finish(now, key, dropped, inbox),
-                None => {
+            let dropped = Outcome::Dropped(self.waiting.limits.when_full);
+            match self.waiting.when_full(&self.store, content, self.sending.begun()) {
+                Room::No => return Err(Refused::QueueFull),
+                Room::Instead(key) => self.finish(now, key, dropped, inbox),
+                Room::DropNew => {
                     self.stats.accepted += 1;
                     self.settle(tag, dropped, inbox);
                     return Ok(false);
@@ -161,14 +140,6 @@ impl<S: Store> Session<'_, S> {
             }
         }
         Ok(true)
-    }
-
-    /// A message that has been begun must be finished.
-    pub(super) fn oldest_droppable(&self, topic: Option<&str>) -> Option<Key> {
-        let same = topic.and_then(|t| self.store.oldest_of(t));
-        let oldest = || self.store.first(Stage::Queued);
-        let key = same.filter(|k| !self.sending.is_partial(*k)).or_else(oldest)?;
-        if self.sending.is_partial(key) { self.store.next(key) } else { Some(key) }
     }
 
     /// Ends a message: counts it, tells whoever waits, and forgets it.
@@ -189,7 +160,7 @@ impl<S: Store> Session<'_, S> {
                 self.sending.closed_one();
             }
         } else {
-            self.leave_queue(key);
+            self.waiting.left(&self.store, key);
         }
         self.kept.release(meta.kept);
         self.store.remove(key);
@@ -197,20 +168,8 @@ impl<S: Store> Session<'_, S> {
         self.room_again(inbox);
     }
 
-    /// A message with an expiry is no longer queued.
-    pub(super) fn leave_queue(&mut self, key: Key) {
-        let expiring = self.store.meta(key).is_some_and(|m| m.expires != Instant::MAX);
-        self.expiring -= usize::from(expiring && self.expiring > 0);
-    }
-
     pub(super) fn settle(&mut self, tag: Tag, outcome: Outcome<'_>, inbox: &mut impl Inbox) {
-        let counter = match outcome {
-            Outcome::Delivered(..) => &mut self.stats.delivered,
-            Outcome::Rejected(..) => &mut self.stats.rejected,
-            Outcome::Expired => &mut self.stats.expired,
-            Outcome::Dropped(_) | Outcome::Superseded => &mut self.stats.dropped,
-        };
-        *counter += 1;
+        self.stats.ended(&outcome);
         if tag != Tag::NONE {
             inbox.done(tag, outcome);
         }
@@ -218,42 +177,24 @@ impl<S: Store> Session<'_, S> {
 
     /// Tells waiting publishers, once, that the queue is no longer full.
     pub(super) fn room_again(&mut self, inbox: &mut impl Inbox) {
-        if self.was_full && !self.is_full(0) {
-            self.was_full = false;
+        let (store, kept) = (&self.store, &self.kept);
+        if self.waiting.has_room_again(|w| w.is_full(store, 0) || !kept.has_room()) {
             inbox.room();
         }
-    }
-
-    /// All sent messages are queued again: their expiry counts again.
-    pub(super) fn recount_expiring(&mut self) {
-        let queued =
-            core::iter::successors(self.store.first(Stage::Queued), |k| self.store.next(*k));
-        let expiring = |k: &Key| self.store.meta(*k).is_some_and(|m| m.expires != Instant::MAX);
-        self.expiring = queued.filter(expiring).count();
-        self.next_sweep = Instant::ZERO;
     }
 
     /// [MQTT-4.3.3-7] Only what is queued expires. Ends expired messages: those at the head at once,
     /// others at the latest a sweep interval later.
     pub(super) fn sweep_expired(&mut self, now: Instant, inbox: &mut impl Inbox) {
-        if self.expiring == 0 {
-            return;
-        }
-        while let Some(key) = self.store.first(Stage::Queued) {
-            let expired = self.store.meta(key).is_some_and(|m| now >= m.expires);
-            if !expired || self.sending.is_partial(key) {
-                break;
-            }
+        while let Some(key) = self.waiting.expired_head(&self.store, now, self.sending.begun()) {
             self.finish(now, key, Outcome::Expired, inbox);
         }
-        if now >= self.next_sweep {
-            self.expire(now, inbox);
-        }
+        self.expire(now, inbox);
     }
 
-    /// Searches the whole queue.
+    /// Searches the whole queue, if it is time.
     fn expire(&mut self, now: Instant, inbox: &mut impl Inbox) {
-        if self.expiring == 0 || now < self.next_sweep {
+        if !self.waiting.is_sweep_due(now) {
             return;
         }
         let mut earliest = Instant::MAX;
@@ -267,17 +208,12 @@ impl<S: Store> Session<'_, S> {
                 earliest = earliest.min(expires);
             }
         }
-        self.next_sweep = earliest.max(now.plus(SWEEP_INTERVAL));
+        self.waiting.swept(now, earliest);
     }
 
     /// When an expiry has to be looked at.
     pub(super) fn next_expiry(&self) -> Instant {
-        if self.expiring == 0 {
-            return Instant::MAX;
-        }
-        let head = self.store.first(Stage::Queued).filter(|k| !self.sending.is_partial(*k));
-        let head = head.and_then(|k| self.store.meta(k)).map_or(Instant::MAX, |m| m.expires);
-        head.min(self.next_sweep)
+        self.waiting.next_expiry(&self.store, self.sending.begun())
     }
 }
 

@@ -102,7 +102,7 @@ impl<S: Store> Session<'_, S> {
     fn after_failure(&mut self, now: Instant, fault: Fault) -> Depth {
         self.stats.outages += u64::from(matches!(self.phase, Phase::Up));
         self.event(Event::Down(fault));
-        match self.recovery.failed(&self.cfg, now, fault, self.achieved()) {
+        match self.recovery.failed(&self.cfg.plan, now, fault, self.achieved()) {
             Next::Retry { at, cut } => {
                 self.enter(now, Phase::Waiting { until: at });
                 cut

@@ -119,7 +119,7 @@ impl<S: Store> Session<'_, S> {
     /// Messages under way may take as much memory as queued ones, not more.
     fn window_bytes_full(&self) -> bool {
         let bytes = self.store.bytes(Stage::Sent) + self.store.bytes(Stage::Released);
-        bytes >= self.cfg.queue.bytes
+        bytes >= self.waiting.limits.bytes
     }
 
     /// [MQTT-3.2.2-11], [MQTT-3.2.2-14] Why the broker's limits rule a message out, if they do.
@@ -242,7 +242,7 @@ impl<S: Store> Session<'_, S> {
             if self.store.first(Stage::Sent).is_none() {
                 self.sending.sent_head_since = now;
             }
-            self.leave_queue(key);
+            self.waiting.left(&self.store, key);
             self.store.advance(key, Stage::Sent);
             self.room_again(inbox);
         }

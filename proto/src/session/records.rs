@@ -158,7 +158,7 @@ impl<S: Store> Session<'_, S> {
             below = slot.wanted;
             self.store.requeue(slot.key);
         }
-        self.recount_expiring();
+        self.waiting.recount(&self.store);
         self.resume_from(session)
     }
 
@@ -192,7 +192,7 @@ impl<S: Store> Session<'_, S> {
                     if let Some(meta) = self.store.meta_mut(key) {
                         meta.pid = pid;
                     }
-                    self.leave_queue(key);
+                    self.waiting.left(&self.store, key);
                     self.store.advance(key, stage);
                 }
             }

@@ -1,7 +1,7 @@
 //! From any fault back to a connection: backoff, ladder, rotation, first-connect policy.
 
 use super::FirstConnect;
-use super::config::{Backoff, Settings};
+use super::config::{Backoff, Plan};
 use crate::engine::{Cause, Depth, Fault};
 use crate::time::{Duration, Instant, Span};
 
@@ -12,18 +12,18 @@ const FLOOR: Span = Span::of(Backoff::FLOOR);
 
 /// Memory across connections.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub(crate) struct Recovery {
     /// Failures in a row; a stable connection ends the row.
-    pub(super) failures: u32,
+    pub(crate) failures: u32,
     /// Which endpoint is tried next, or is in use.
-    pub(super) endpoint: u16,
+    pub(crate) endpoint: u16,
     /// The session was up at least once since it was opened.
-    pub(super) ever_up: bool,
+    pub(crate) ever_up: bool,
     /// The session was up at least once since power-up: what follows goes on with it.
-    pub(super) has_session: bool,
-    pub(super) fault: Option<Fault>,
+    pub(crate) has_session: bool,
+    pub(crate) fault: Option<Fault>,
     /// Since when there is no connection.
-    pub(super) down_since: Option<Instant>,
+    pub(crate) down_since: Option<Instant>,
     up_since: Option<Instant>,
     /// Since when nothing was achieved: no connection lasted, and none delivered anything.
     row_since: Option<Instant>,
@@ -32,7 +32,7 @@ pub(super) struct Recovery {
     /// How many messages had got through when the session was last up.
     achieved: u64,
     /// The broker said to use another server: no failure, unless it goes on and on.
-    pub(super) redirected: bool,
+    pub(crate) redirected: bool,
     /// How often in a row.
     redirects: u32,
     random: u32,
@@ -40,13 +40,13 @@ pub(super) struct Recovery {
 
 /// What follows a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Retry { at: Instant, cut: Depth },
     GiveUp,
 }
 
 impl Recovery {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             failures: 0,
             endpoint: 0,
@@ -66,7 +66,7 @@ impl Recovery {
     }
 
     /// A new start on the application's word.
-    pub(super) fn opened(&mut self, now: Instant) {
+    pub(crate) fn opened(&mut self, now: Instant) {
         (self.failures, self.ever_up, self.fault) = (0, false, None);
         (self.down_since, self.up_since, self.row_since) = (Some(now), None, Some(now));
         self.barren = 0;
@@ -74,7 +74,7 @@ impl Recovery {
 
     /// The session is up, `achieved` messages having got through so far. Returns how long it was
     /// down.
-    pub(super) fn up(&mut self, now: Instant, achieved: u64) -> Duration {
+    pub(crate) fn up(&mut self, now: Instant, achieved: u64) -> Duration {
         self.achieved = achieved;
         (self.ever_up, self.has_session) = (true, true);
         self.fault = None;
@@ -83,13 +83,7 @@ impl Recovery {
     }
 
     /// A connection or an attempt is lost.
-    pub(super) fn failed(
-        &mut self,
-        cfg: &Settings,
-        now: Instant,
-        fault: Fault,
-        achieved: u64,
-    ) -> Next {
+    pub(crate) fn failed(&mut self, cfg: &Plan, now: Instant, fault: Fault, achieved: u64) -> Next {
         self.fault = Some(fault);
         self.down_since.get_or_insert(now);
         let was_up = self.up_since.take();
@@ -112,7 +106,7 @@ impl Recovery {
             self.failures = self.failures.min(self.barren.max(1));
         }
         self.row_since.get_or_insert(now);
-        if was_up.is_none() && !redirected && cfg.endpoints > 1 {
+        if (was_up.is_none() || cfg.elsewhere) && !redirected && cfg.endpoints > 1 {
             self.endpoint = (self.endpoint + 1) % cfg.endpoints;
         }
         self.failures = self.failures.saturating_add(1);
@@ -134,7 +128,7 @@ impl Recovery {
     }
 
     /// How deep this failure cuts, and the least time to stay down.
-    fn rung(&self, cfg: &Settings) -> (Depth, Span) {
+    fn rung(&self, cfg: &Plan) -> (Depth, Span) {
         let due = |every: u32| every != 0 && self.failures.is_multiple_of(every);
         if due(cfg.rungs.device_after) {
             (Depth::Device, cfg.rungs.device_hold)
@@ -146,7 +140,7 @@ impl Recovery {
     }
 
     /// Exponential with full jitter; see [`Backoff`].
-    fn pause(&mut self, cfg: &Settings, now: Instant, fault: Fault) -> Span {
+    fn pause(&mut self, cfg: &Plan, now: Instant, fault: Fault) -> Span {
         let growth = 1 << (self.failures - 1).min(16);
         let upper = cfg.backoff.min.times(growth).min(self.patience(now)).min(cfg.backoff.max);
         let drawn = FLOOR.plus(self.draw(upper.minus(FLOOR)));

@@ -42,6 +42,11 @@ impl Sending {
         *self = Self { narrowed: self.narrowed, ..Self::default() };
     }
 
+    /// The message that is begun and not finished.
+    pub(super) fn begun(&self) -> Option<Key> {
+        self.partial.map(|(key, _)| key)
+    }
+
     pub(super) fn is_mid_packet(&self) -> bool {
         self.partial.is_some()
     }

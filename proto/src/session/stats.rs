@@ -1,5 +1,6 @@
 //! Counters.
 
+use crate::engine::Outcome;
 use crate::time::Duration;
 
 /// What happened since the session was made. Counters never go back.
@@ -39,4 +40,19 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Bytes of whole packets received.
     pub bytes_in: u64,
+    /// Datagrams that were no message.
+    pub junk: u64,
+}
+
+impl Stats {
+    /// Counts the end of an accepted message.
+    pub(crate) fn ended(&mut self, outcome: &Outcome<'_>) {
+        let counter = match outcome {
+            Outcome::Delivered(..) => &mut self.delivered,
+            Outcome::Rejected(..) => &mut self.rejected,
+            Outcome::Expired => &mut self.expired,
+            Outcome::Dropped(_) | Outcome::Superseded => &mut self.dropped,
+        };
+        *counter += 1;
+    }
 }

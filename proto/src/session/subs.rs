@@ -9,14 +9,14 @@ use crate::wire::SubscribeOptions;
 /// One Topic Filter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sub {
-    pub(super) tag: Tag,
-    pub(super) id: u32,
-    pub(super) filter: Text,
-    pub(super) props: Text,
-    pub(super) options: SubscribeOptions,
-    pub(super) state: SubState,
-    pub(super) pid: u16,
-    pub(super) sent: Instant,
+    pub(crate) tag: Tag,
+    pub(crate) id: u32,
+    pub(crate) filter: Text,
+    pub(crate) props: Text,
+    pub(crate) options: SubscribeOptions,
+    pub(crate) state: SubState,
+    pub(crate) pid: u16,
+    pub(crate) sent: Instant,
 }
 
 impl Sub {
@@ -27,7 +27,7 @@ impl Sub {
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum SubState {
+pub(crate) enum SubState {
     /// SUBSCRIBE is to be sent.
     #[default]
     Wanted,
@@ -42,7 +42,7 @@ pub(super) enum SubState {
 }
 
 #[derive(Debug)]
-pub(super) struct Subs<'m> {
+pub(crate) struct Subs<'m> {
     entries: Table<'m, Sub>,
     texts: Texts<'m>,
     /// Some entry is `Wanted` or `Unwanted`.
@@ -57,7 +57,7 @@ pub(super) struct Subs<'m> {
 }
 
 impl<'m> Subs<'m> {
-    pub(super) fn new(entries: Table<'m, Sub>, texts: Table<'m, u8>) -> Self {
+    pub(crate) fn new(entries: Table<'m, Sub>, texts: Table<'m, u8>) -> Self {
         Self {
             entries,
             texts: Texts::new(texts),
@@ -71,13 +71,13 @@ impl<'m> Subs<'m> {
 
     /// Adds the filter or changes the one there. Gives the tag of an operation this one
     /// overtakes; `None` if there is no room.
-    pub(super) fn want(&mut self, s: &Subscription<'_>, props: &[u8]) -> Option<Tag> {
+    pub(crate) fn want(&mut self, s: &Subscription<'_>, props: &[u8]) -> Option<Tag> {
         let sub = Sub { tag: s.tag, id: s.id, options: s.options, ..Sub::default() };
         self.replace(sub, s.filter.as_str(), props)
     }
 
     /// Marks the filter as no longer wanted. As [`want`](Self::want).
-    pub(super) fn unwant(&mut self, filter: &str, tag: Tag) -> Option<Tag> {
+    pub(crate) fn unwant(&mut self, filter: &str, tag: Tag) -> Option<Tag> {
         let sub = Sub { tag, state: SubState::Unwanted, ..Sub::default() };
         self.replace(sub, filter, &[])
     }
@@ -116,7 +116,7 @@ impl<'m> Subs<'m> {
     }
 
     /// Removes an entry.
-    pub(super) fn take(&mut self, at: usize) -> Option<Sub> {
+    pub(crate) fn take(&mut self, at: usize) -> Option<Sub> {
         let sub = self.entries.as_slice().get(at).copied()?;
         self.entries.remove(at);
         self.changed();
@@ -133,7 +133,7 @@ impl<'m> Subs<'m> {
     }
 
     /// The next entry that has something to send.
-    pub(super) fn next_due(&mut self) -> Option<usize> {
+    pub(crate) fn next_due(&mut self) -> Option<usize> {
         if !self.due {
             return None;
         }
@@ -147,12 +147,12 @@ impl<'m> Subs<'m> {
     }
 
     /// The entry waiting for the acknowledgement `pid`.
-    pub(super) fn awaiting(&self, pid: u16) -> Option<usize> {
+    pub(crate) fn awaiting(&self, pid: u16) -> Option<usize> {
         self.entries.as_slice().iter().position(|s| s.pid == pid && s.is_awaiting())
     }
 
     /// The packet of entry `at` went out.
-    pub(super) fn asked(&mut self, at: usize, pid: u16, now: Instant) {
+    pub(crate) fn asked(&mut self, at: usize, pid: u16, now: Instant) {
         let Some(s) = self.entries.as_mut_slice().get_mut(at) else { return };
         s.state = if s.state == SubState::Unwanted { SubState::Leaving } else { SubState::Asked };
         (s.pid, s.sent) = (pid, now);
@@ -160,7 +160,7 @@ impl<'m> Subs<'m> {
     }
 
     /// The broker granted entry `at`.
-    pub(super) fn granted(&mut self, at: usize) {
+    pub(crate) fn granted(&mut self, at: usize) {
         if let Some(s) = self.entries.as_mut_slice().get_mut(at).filter(|s| s.is_awaiting()) {
             s.state = SubState::Active;
             self.awaited -= 1;
@@ -175,22 +175,22 @@ impl<'m> Subs<'m> {
         }
     }
 
-    pub(super) fn get(&self, at: usize) -> Option<&Sub> {
+    pub(crate) fn get(&self, at: usize) -> Option<&Sub> {
         self.entries.as_slice().get(at)
     }
 
-    pub(super) fn filter(&self, sub: &Sub) -> &str {
+    pub(crate) fn filter(&self, sub: &Sub) -> &str {
         core::str::from_utf8(self.texts.get(sub.filter)).unwrap_or("")
     }
 
-    pub(super) fn props(&self, sub: &Sub) -> &[u8] {
+    pub(crate) fn props(&self, sub: &Sub) -> &[u8] {
         self.texts.get(sub.props)
     }
 
     /// Since when the oldest acknowledgement is awaited, of packets that are
     /// [out](super::liveness::is_out); at the earliest since the last one came, so that a slow
     /// path that makes progress is not taken for a dead one.
-    pub(super) fn awaited_since(&self, unsent: Option<Instant>) -> Option<Instant> {
+    pub(crate) fn awaited_since(&self, unsent: Option<Instant>) -> Option<Instant> {
         if self.awaited == 0 {
             return None;
         }
@@ -200,7 +200,7 @@ impl<'m> Subs<'m> {
     }
 
     /// The pipe took packets; see [`came_out`].
-    pub(super) fn came_out(
+    pub(crate) fn came_out(
         &mut self,
         now: Instant,
         before: Option<Instant>,
@@ -216,19 +216,19 @@ impl<'m> Subs<'m> {
     }
 
     /// An acknowledgement came.
-    pub(super) fn answered(&mut self, now: Instant) {
+    pub(crate) fn answered(&mut self, now: Instant) {
         self.answered = now;
     }
 
     /// What is awaited is awaited from now on.
-    pub(super) fn restart_clocks(&mut self, now: Instant) {
+    pub(crate) fn restart_clocks(&mut self, now: Instant) {
         for s in self.entries.as_mut_slice().iter_mut().filter(|s| s.is_awaiting()) {
             s.sent = now;
         }
     }
 
     /// The connection is gone: what was asked must be asked again.
-    pub(super) fn connection_lost(&mut self) {
+    pub(crate) fn connection_lost(&mut self) {
         for s in self.entries.as_mut_slice() {
             s.state = match s.state {
                 SubState::Asked => SubState::Wanted,
@@ -241,7 +241,7 @@ impl<'m> Subs<'m> {
     }
 
     /// The broker has forgotten the session: what was active must be asked for again.
-    pub(super) fn session_lost(&mut self) {
+    pub(crate) fn session_lost(&mut self) {
         for s in self.entries.as_mut_slice().iter_mut().filter(|s| s.state == SubState::Active) {
             s.state = SubState::Wanted;
         }
@@ -254,12 +254,12 @@ impl<'m> Subs<'m> {
 #[cfg(feature = "alloc")]
 impl Subs<'_> {
     /// Whether the record is not what it was.
-    pub(super) fn is_unrecorded(&self) -> bool {
+    pub(crate) fn is_unrecorded(&self) -> bool {
         self.unrecorded
     }
 
     /// Writes the record.
-    pub(super) fn record(&mut self, out: &mut alloc::vec::Vec<u8>) {
+    pub(crate) fn record(&mut self, out: &mut alloc::vec::Vec<u8>) {
         self.unrecorded = false;
         let wanted = |s: &&Sub| !matches!(s.state, SubState::Unwanted | SubState::Leaving);
         for s in self.entries.as_slice().iter().filter(wanted) {
@@ -275,7 +275,7 @@ impl Subs<'_> {
     }
 
     /// Takes back what a record says; `None` if it makes no sense.
-    pub(super) fn restore(&mut self, mut record: &[u8]) -> Option<()> {
+    pub(crate) fn restore(&mut self, mut record: &[u8]) -> Option<()> {
         while !record.is_empty() {
             let [options, granted] = cut(&mut record)?;
             let id = u32::from_le_bytes(cut(&mut record)?);

@@ -2,5 +2,6 @@
 //!
 //! Numbers such as "(6.13)" name sections of the MQTT-SN 1.2 text.
 
+pub mod node;
 pub mod version;
 pub mod wire;
