@@ -64,18 +64,20 @@ pub trait Share {
     fn redirect(&self, inbox: &mut Self::Inbox, apply: impl FnMut(&str, bool) -> bool);
 }
 
+type FramingOf<S> = <<S as Share>::Engine as Engine>::Framing;
+
 /// Pumps one engine over one link for ever.
 #[derive(Debug)]
-pub struct Driver<L, S, C, B> {
+pub struct Driver<L, S: Share, C, B> {
     link: L,
     core: Core<S, C, B>,
 }
 
 #[derive(Debug)]
-struct Core<S, C, B> {
+struct Core<S: Share, C, B> {
     share: S,
     clock: C,
-    rx: Framer<B>,
+    rx: Framer<B, FramingOf<S>>,
     tx: Transmit<B>,
     /// When the engine wants to be asked again.
     deadline: Option<Instant>,
@@ -115,10 +117,11 @@ where
 {
     /// A driver with a receive and a transmit buffer.
     pub fn new(link: L, share: S, clock: C, receive: B, transmit: B) -> Self {
+        let framing = share.with(None, |engine, _| engine.framing());
         let core = Core {
             share,
             clock,
-            rx: Framer::new(receive),
+            rx: Framer::with_framing(receive, framing),
             tx: Transmit::new(transmit),
             deadline: None,
             alive: false,

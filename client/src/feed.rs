@@ -7,11 +7,11 @@ use everlink_proto::time::Instant;
 use crate::transmit::Transmit;
 
 /// Tells the engine what came, packet by packet, until it is busy.
-pub(crate) fn feed<B: Buffer>(
-    engine: &mut impl Engine,
+pub(crate) fn feed<B: Buffer, E: Engine>(
+    engine: &mut E,
     inbox: &mut impl Inbox,
     now: Instant,
-    rx: &mut Framer<B>,
+    rx: &mut Framer<B, E::Framing>,
     tx: &Transmit<B>,
     (alive, wrote, busy): (&mut bool, &mut bool, &mut bool),
 ) {

@@ -1,6 +1,7 @@
 //! Cuts a byte stream into packets.
 
-use everlink_proto::wire::{WireError, frame_len};
+use everlink_proto::engine::{Framing, MqttFraming};
+use everlink_proto::wire::WireError;
 
 use crate::buffer::{Buffer, LEAST};
 
@@ -31,7 +32,7 @@ pub enum Frame<'a> {
     Malformed(WireError),
 }
 
-/// Cuts a byte stream into packets, in memory given by the caller.
+/// Cuts a byte stream into packets, in memory given by the caller; where a packet ends, `R` knows.
 ///
 /// Read into [`space`](Self::space), say how much with [`filled`](Self::filled), then take frames
 /// with [`peek`](Self::peek) and [`consume`](Self::consume) until there is none. Memory that can grow
@@ -39,8 +40,9 @@ pub enum Frame<'a> {
 /// in place for as long as its receiver is busy. Bytes are moved only to bring the beginning of an
 /// incomplete packet to the front, at most once for each packet.
 #[derive(Debug)]
-pub struct Framer<B> {
+pub struct Framer<B, R = MqttFraming> {
     buf: B,
+    framing: R,
     /// The first byte not consumed.
     start: usize,
     /// The end of what was read.
@@ -56,16 +58,26 @@ pub struct Framer<B> {
 }
 
 impl<B: Buffer> Framer<B> {
-    /// A framer in `buf`, which bounds the packets that can be received.
+    /// A framer of MQTT in `buf`, which bounds the packets that can be received.
     ///
     /// # Panics
     /// If `buf` is shorter than [`MIN_BUFFER`].
     pub fn new(buf: B) -> Self {
+        Self::with_framing(buf, MqttFraming)
+    }
+}
+
+impl<B: Buffer, R: Framing> Framer<B, R> {
+    /// A framer of another protocol.
+    ///
+    /// # Panics
+    /// If `buf` is shorter than [`MIN_BUFFER`].
+    pub fn with_framing(buf: B, framing: R) -> Self {
         assert!(
             buf.as_ref().len() >= MIN_BUFFER,
             "the receive buffer cannot hold a packet's fixed header"
         );
-        Self { buf, start: 0, end: 0, length: 0, skip: 0, eager: false, used: false }
+        Self { buf, framing, start: 0, end: 0, length: 0, skip: 0, eager: false, used: false }
     }
 
     /// Room to read into. Empty if the buffer is full: take a frame first.
@@ -100,8 +112,8 @@ impl<B: Buffer> Framer<B> {
             return self.rest_of_packet();
         }
         if self.length == 0 {
-            match frame_len(&self.buf.as_ref()[self.start..self.end]) {
-                Ok(Some(header)) => self.length = header.total_len,
+            match self.framing.packet_len(&self.buf.as_ref()[self.start..self.end]) {
+                Ok(Some(length)) => self.length = length,
                 Ok(None) => return None,
                 Err(error) => return Some(Frame::Malformed(error)),
             }

@@ -2,7 +2,7 @@
 //!
 //! The core is `no_std` and allocates nothing: the two traits, [`Progress`] and the [`framer`] that
 //! cuts a byte stream into packets. Feature `std` adds [`endpoint`], [`road`] and [`url`]; feature `tokio`
-//! adds [`tcp`] and the link over any road, features `tls`, `ws`, `proxy` and `serial` what it goes over;
+//! adds [`tcp`], [`udp`] and the link over any road, features `tls`, `ws`, `proxy` and `serial` what it goes over;
 //! `embedded` has links of boards. [`tap`] prints, captures and breaks what goes over any of them. A link decides nothing about *when* to connect or give up: that is the
 //! engine's.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
@@ -30,6 +30,8 @@ pub mod tap;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "tokio")]
+pub mod udp;
 #[cfg(feature = "std")]
 pub mod url;
 #[cfg(feature = "std")]
@@ -58,6 +60,8 @@ pub use road::{RoadLink, RoadPipe};
 pub use tap::{Tap, TapLink, TapPipe};
 #[cfg(feature = "tokio")]
 pub use tcp::{TcpLink, TcpPipe};
+#[cfg(feature = "tokio")]
+pub use udp::{UdpLink, UdpPipe};
 #[cfg(feature = "std")]
 pub use url::Url;
 #[cfg(feature = "std")]

@@ -9,6 +9,7 @@ use crate::time::{Duration, Instant};
 use crate::topic::{TopicFilter, TopicName};
 use crate::wire::{
     Auth, ConnAck, Connect, Disconnect, Properties, QoS, ReasonCode, SubscribeOptions, WireError,
+    frame_len,
 };
 
 /// Whom to tell when an operation ends; chosen by the caller, given back in [`Inbox::done`].
@@ -371,8 +372,37 @@ pub trait Inbox {
     }
 }
 
+/// Where a packet ends in a stream of bytes: what a driver must know of a protocol.
+pub trait Framing: Copy + Default + core::fmt::Debug {
+    /// Length in bytes of the packet that starts with `bytes`; `None` as long as more bytes are needed
+    /// to tell.
+    ///
+    /// # Errors
+    /// What no packet starts with.
+    fn packet_len(self, bytes: &[u8]) -> Result<Option<usize>, WireError>;
+}
+
+/// MQTT's own: the Remaining Length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MqttFraming;
+
+impl Framing for MqttFraming {
+    #[inline]
+    fn packet_len(self, bytes: &[u8]) -> Result<Option<usize>, WireError> {
+        Ok(frame_len(bytes)?.map(|header| header.total_len))
+    }
+}
+
 /// A protocol engine. See the [module's](self) drive rule.
 pub trait Engine {
+    /// Where a packet of this protocol ends.
+    type Framing: Framing;
+
+    /// Where a packet that this engine reads ends.
+    fn framing(&self) -> Self::Framing {
+        Self::Framing::default()
+    }
+
     /// Starts connecting, or starts again after a close. Does nothing when already open.
     fn open(&mut self, now: Instant);
 

@@ -310,6 +310,8 @@ impl<'m, S: Store> Session<'m, S> {
 }
 
 impl<S: Store> Engine for Session<'_, S> {
+    type Framing = MqttFraming;
+
     fn open(&mut self, now: Instant) {
         self.closed = false;
         if matches!(self.phase, Phase::Idle) {

@@ -1,5 +1,6 @@
 use everlink_proto::engine::{
-    Event, Handled, Inbox, Input, Outgoing, Output, Receipt, Refused, Status, Subscription, Tag,
+    Event, Handled, Inbox, Input, MqttFraming, Outgoing, Output, Receipt, Refused, Status,
+    Subscription, Tag,
 };
 use everlink_proto::session::{Config, Memory, Session};
 use everlink_proto::store::RamStore;
@@ -69,6 +70,8 @@ fn the_right_packet_at_the_wrong_time_fails_the_test() {
 struct Bad(Output);
 
 impl Engine for Bad {
+    type Framing = MqttFraming;
+
     fn open(&mut self, _: Instant) {}
     fn close(&mut self, _: Instant, _: Disconnect<'_>) {}
     fn reconnect(&mut self, _: Instant) {}

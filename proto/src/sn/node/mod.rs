@@ -38,7 +38,7 @@ use crate::session::Stats;
 use crate::session::queue::Waiting;
 use crate::session::recovery::Recovery;
 use crate::session::subs::Subs;
-use crate::sn::wire::{Message, WireError};
+use crate::sn::wire::{Message, Version, WireError};
 use crate::store::{Key, Stage, Store};
 use crate::time::{Duration, Instant, Span};
 use crate::topic::TopicFilter;
@@ -324,6 +324,12 @@ impl<'m, S: Store> Node<'m, S> {
 }
 
 impl<S: Store> Engine for Node<'_, S> {
+    type Framing = Version;
+
+    fn framing(&self) -> Version {
+        self.cfg.version
+    }
+
     fn open(&mut self, now: Instant) {
         self.closed = false;
         if matches!(self.phase, Phase::Idle) {

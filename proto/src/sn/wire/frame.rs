@@ -1,6 +1,7 @@
 //! The Length: where a message ends (5.2.1).
 
 use super::{MsgType, Version, WireError};
+use crate::engine::Framing;
 use crate::wire::reader::Reader;
 
 /// Most octets of a message.
@@ -44,6 +45,13 @@ pub fn frame_len(version: Version, bytes: &[u8]) -> Result<Option<FrameHeader>, 
         return Err(WireError::BadPacketType);
     }
     Ok(Some(FrameHeader { header_len: capsule, total_len: capsule + inner.total_len }))
+}
+
+/// A stream of messages, on a serial line for instance.
+impl Framing for Version {
+    fn packet_len(self, bytes: &[u8]) -> Result<Option<usize>, WireError> {
+        Ok(frame_len(self, bytes)?.map(|header| header.total_len))
+    }
 }
 
 /// Length and MsgType of the message that starts with `bytes`.
