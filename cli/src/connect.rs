@@ -64,7 +64,7 @@ impl Connection {
             builder = builder.store(store);
         }
         let taps = Taps::open(&args.taps)?;
-        let builder = shape(builder);
+        let builder = taps.record(shape(builder));
         let failure = |e: everlink::BuildError| Failure::usage(e.to_string());
         let (client, driver) = match taps.is_empty() {
             true => {

@@ -13,6 +13,7 @@ mod notice;
 mod output;
 mod probe;
 mod publish;
+mod replay;
 mod secret;
 mod signals;
 mod store;
@@ -42,6 +43,8 @@ enum Command {
     Probe(Box<args::ProbeArgs>),
     /// Watch messages survive a broken network; everything is in this process
     Demo(demo::DemoArgs),
+    /// Play a recording of `--record` to the engine again, and show every decision
+    Replay(args::ReplayArgs),
     /// Look into the store of `pub --store` or `sub --store`
     #[command(subcommand)]
     Store(args::StoreCommand),
@@ -53,6 +56,7 @@ fn main() {
         Ok(Cli { command: Command::Pub(args) }) => exit::run(publish::run(*args)),
         Ok(Cli { command: Command::Sub(args) }) => exit::run(subscribe::run(*args)),
         Ok(Cli { command: Command::Probe(args) }) => exit::run(probe::run(*args)),
+        Ok(Cli { command: Command::Replay(args) }) => replay::run(&args),
         Ok(Cli { command: Command::Demo(args) }) => demo::run(&args),
         Ok(Cli { command: Command::Store(command) }) => exit::run(store::run(command)),
         Err(error) => usage::explain(&error),

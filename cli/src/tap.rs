@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use everlink::RoadLink;
+use everlink::record::Recorder;
 use everlink::tap::{FaultLink, Pcap, Plan, Secrets, Spool, TapLink, TokioAlarm, Trace};
+use everlink::{Builder, RoadLink};
 use everlink_link::Elastic;
 
 use crate::args::TapArgs;
@@ -27,6 +28,7 @@ pub(crate) type Tapped = TapLink<FaultLink<RoadLink, TokioAlarm>, Arc<Mutex<Both
 pub(crate) struct Taps {
     tap: Option<Arc<Mutex<Both>>>,
     plan: Option<Plan>,
+    recorder: Option<Recorder>,
     outputs: Vec<Watched>,
 }
 
@@ -41,7 +43,8 @@ struct Watched {
 impl Taps {
     /// Opens the files.
     pub(crate) fn open(args: &TapArgs) -> Result<Self, Failure> {
-        if args.with_secrets && !args.trace && args.pcap.is_none() {
+        let shows = args.trace || args.pcap.is_some() || args.record.is_some();
+        if args.with_secrets && !shows {
             return Err(Failure::usage("--with-secrets: there is nothing that would show them"));
         }
         let secrets = if args.with_secrets { Secrets::Shown } else { Secrets::Masked };
@@ -52,6 +55,9 @@ impl Taps {
         };
         let pcap = args.pcap.as_deref().map(|path| taps.pcap(path, args.tap_limit)).transpose()?;
         let pcap = pcap.map(|pcap| pcap.secrets(secrets));
+        let record = args.record.as_deref();
+        let recorder = record.map(|path| taps.recorder(path, args.tap_limit)).transpose()?;
+        taps.recorder = recorder.map(|recorder| recorder.secrets(secrets));
         if trace.is_some() || pcap.is_some() {
             taps.tap = Some(Arc::new(Mutex::new((trace, pcap))));
         }
@@ -67,7 +73,15 @@ impl Taps {
         Ok(taps)
     }
 
-    /// Whether nothing was asked for.
+    /// Records, if that was asked for.
+    pub(crate) fn record(&self, builder: Builder) -> Builder {
+        match &self.recorder {
+            Some(recorder) => builder.record(recorder.clone()),
+            None => builder,
+        }
+    }
+
+    /// Whether nothing is to be put on the link.
     pub(crate) fn is_empty(&self) -> bool {
         self.tap.is_none() && self.plan.is_none()
     }
@@ -81,7 +95,7 @@ impl Taps {
     /// Waits, for some seconds at most, until the files are complete.
     pub(crate) async fn end(self) {
         let outputs = self.outputs;
-        drop(self.tap);
+        drop((self.tap, self.recorder));
         let ending = tokio::task::spawn_blocking(move || {
             for output in outputs {
                 output.spool.flush();
@@ -106,6 +120,14 @@ impl Taps {
         let pcap = Pcap::create(path, limit).map_err(|e| Failure::usage(format!("{name}: {e}")))?;
         self.watch(name, &pcap.spool());
         Ok(pcap)
+    }
+
+    fn recorder(&mut self, path: &Path, limit: u64) -> Result<Recorder, Failure> {
+        let name = format!("--record {}", path.display());
+        let recorder = Recorder::create(path, limit);
+        let recorder = recorder.map_err(|e| Failure::usage(format!("{name}: {e}")))?;
+        self.watch(name, &recorder.spool());
+        Ok(recorder)
     }
 
     fn watch(&mut self, name: String, spool: &Spool) {

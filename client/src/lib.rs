@@ -32,6 +32,8 @@ pub mod embedded;
 mod feed;
 #[cfg(feature = "tokio")]
 mod front;
+#[cfg(feature = "record")]
+pub mod record;
 #[cfg(feature = "store")]
 pub mod store;
 mod transmit;

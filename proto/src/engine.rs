@@ -275,6 +275,16 @@ impl Receipt {
     pub fn packet_identifier(&self) -> u16 {
         self.pid
     }
+
+    /// As a number, to be written down; [`from_bits`](Self::from_bits) makes the same of it again.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.epoch) << 17 | u64::from(self.qos2) << 16 | u64::from(self.pid)
+    }
+
+    /// What [`to_bits`](Self::to_bits) was about.
+    pub fn from_bits(bits: u64) -> Self {
+        Self { pid: bits as u16, qos2: bits >> 16 & 1 == 1, epoch: (bits >> 17) as u32 }
+    }
 }
 
 /// What the inbox did with a message.

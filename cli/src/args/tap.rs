@@ -20,6 +20,10 @@ pub(crate) struct TapArgs {
     #[arg(long, value_name = "FILE", help_heading = TAPS)]
     pub(crate) pcap: Option<PathBuf>,
 
+    /// Record everything that happens in this file, for `everlink replay`. Not with --store
+    #[arg(long, value_name = "FILE", help_heading = TAPS, conflicts_with = "directory")]
+    pub(crate) record: Option<PathBuf>,
+
     /// Show passwords and payloads in these; without this they are written over
     #[arg(long, help_heading = TAPS)]
     pub(crate) with_secrets: bool,

@@ -16,7 +16,9 @@ use super::inbox::Front;
 #[cfg(feature = "store")]
 use super::keeper;
 use super::roads::Roads;
-use super::shared::Shared;
+use super::shared::{Engine_, Shared};
+#[cfg(feature = "record")]
+use crate::record::{Recorder, Tape};
 #[cfg(feature = "store")]
 use crate::store::{FileStore, StoreError};
 
@@ -50,6 +52,10 @@ pub enum BuildError {
     /// Only MQTT 5 has it.
     #[error("{0} needs MQTT 5")]
     NeedsV5(&'static str),
+    /// A store and a recording were asked for.
+    #[cfg(all(feature = "record", feature = "store"))]
+    #[error("a client with a store cannot be recorded: what the store holds would be missing")]
+    RecordedStore,
     /// The store cannot be used.
     #[cfg(feature = "store")]
     #[error("store: {0}")]
@@ -83,6 +89,8 @@ pub struct Builder {
     queue_given: bool,
     #[cfg(feature = "store")]
     store: Option<FileStore>,
+    #[cfg(feature = "record")]
+    pub(super) recorder: Option<Recorder>,
 }
 
 impl Builder {
@@ -97,6 +105,8 @@ impl Builder {
             queue_given: false,
             #[cfg(feature = "store")]
             store: None,
+            #[cfg(feature = "record")]
+            recorder: None,
         }
     }
 
@@ -357,8 +367,12 @@ impl Builder {
         front.streams.park = park;
         let when_full = self.config.queue.when_full;
         let version = self.config.version;
+        #[cfg(feature = "record")]
+        let tape = self.recorder.as_ref().map(|recorder| Tape::new(recorder, &self.config));
+        #[cfg(not(feature = "record"))]
+        let tape = None;
         #[cfg_attr(not(feature = "store"), expect(unused_mut))]
-        let mut engine = Session::new(self.config, store, memory);
+        let mut engine = Engine_::new(Session::new(self.config, store, memory), tape);
         #[cfg(feature = "store")]
         let keeper = match self.store.zip(limits) {
             Some((store, limits)) => Some(keeper::restore(store, &mut engine, &mut front, limits)?),
@@ -374,6 +388,10 @@ impl Builder {
     }
 
     fn check(&mut self) -> Result<usize, BuildError> {
+        #[cfg(all(feature = "record", feature = "store"))]
+        if self.recorder.is_some() && self.store.is_some() {
+            return Err(BuildError::RecordedStore);
+        }
         let c = &self.config;
         for (name, value) in [("the window", c.window), ("the receive maximum", c.receive_maximum)]
         {

@@ -19,6 +19,7 @@ mod shared;
 mod state;
 mod streams;
 mod subscribe;
+mod taped;
 mod waiters;
 mod wakes;
 mod wrapped;

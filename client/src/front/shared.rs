@@ -6,8 +6,6 @@ use std::task::Poll;
 use std::task::{Context, Waker};
 
 use everlink_proto::engine::{Cause, Engine, Event, Fault, Input, Receipt, Refused, Status, Step};
-use everlink_proto::session::Session;
-use everlink_proto::store::RamStore;
 use everlink_proto::time::Instant;
 use everlink_proto::wire::{Disconnect, Properties, ReasonCode};
 use tokio::sync::watch;
@@ -15,10 +13,9 @@ use tokio::sync::watch;
 use super::clock;
 use super::inbox::Front;
 use super::state::State;
+pub(crate) use super::taped::Engine_;
 use super::waiters::owned_user_properties;
 use crate::driver::Share;
-
-pub(crate) type Engine_ = Session<'static, RamStore>;
 
 /// What the broker said when it last accepted, refused or ended the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,4 +32,12 @@ impl Builder {
         self.config.endpoints = brokers;
         self.build_over(wrap(link))
     }
+
+    /// Records everything the engine is told, so that it can be [played again](crate::record::Replay).
+    /// Not together with a store, which may hold more than the recording says.
+    #[cfg(feature = "record")]
+    pub fn record(mut self, recorder: crate::record::Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
 }

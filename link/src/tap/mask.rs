@@ -43,6 +43,13 @@ pub fn mask_head(version: Version, head: &mut [u8]) {
     spans.write_over(head);
 }
 
+/// As [`mask`], for encoded properties without the length in front.
+pub fn mask_properties(raw: &mut [u8]) {
+    let mut spans = Spans::default();
+    spans.properties(raw, &Properties::from_trusted_raw(raw));
+    spans.write_over(raw);
+}
+
 fn properties<'a>(packet: &Packet<'a>) -> Properties<'a> {
     match packet {
         Packet::ConnAck(p) => p.props,

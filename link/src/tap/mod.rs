@@ -32,7 +32,7 @@ pub use fault::EmbassyAlarm;
 pub use fault::TokioAlarm;
 pub use fault::{Alarm, BadPlan, FaultLink, FaultPipe, Plan};
 pub use link::{TapLink, TapPipe};
-pub use mask::{mask, mask_head};
+pub use mask::{mask, mask_head, mask_properties};
 pub use packets::Packets;
 #[cfg(feature = "std")]
 pub use pcap::Pcap;
