@@ -73,6 +73,8 @@ impl Engine_ {
 }
 
 impl Engine for Engine_ {
+    type Framing = <Session<'static, RamStore> as Engine>::Framing;
+
     fn open(&mut self, now: Instant) {
         call!(self, open(now))
     }
