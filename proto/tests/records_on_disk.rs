@@ -1,13 +1,14 @@
 //! What only a machine with a disk keeps: subscriptions, and messages that memory has no room for.
 #![cfg(feature = "alloc")]
 
-use everlink_proto::engine::{Outgoing, Tag};
+use everlink_proto::engine::{Engine, Outgoing, Refused, Tag, WhenFull};
 use everlink_proto::mem::Table;
-use everlink_proto::session::{Config, FirstConnect, Memory, Session};
+use everlink_proto::session::{Config, FirstConnect, Memory, Queue, Session, Unreadable};
 use everlink_proto::store::RamStore;
 use everlink_proto::time::Duration;
 use everlink_proto::topic::TopicName;
 use everlink_proto::wire::{Properties, QoS, Version};
+use everlink_sim::host::Fate;
 use everlink_sim::pair::Pair;
 
 fn engine(version: Version) -> Session<'static, RamStore> {
@@ -107,4 +108,117 @@ fn what_was_put_off_comes_back_in_order_with_what_is_left_of_its_expiry() {
     }
     assert_eq!(pair.accepted(), ["first", "in time", "last"]);
     assert_eq!((pair.engine.held(), pair.engine.stats().expired), (0, 1));
+}
+
+#[test]
+fn a_record_tells_its_message_and_what_it_takes_the_place_of() {
+    let mut pair = Pair::new(1, engine(Version::V5));
+    pair.hosts[0].engine.keep_records(10_000, Table::growing(100));
+    pair.open();
+    pair.run_until_up(Duration::from_secs(1));
+    let tag = pair.publish("out", b"first", QoS::AtLeastOnce);
+    let mut seen = Vec::new();
+    for _ in 0..50 {
+        let now = pair.now();
+        let host = &mut pair.hosts[0];
+        while let Some(record) = host.engine.unsaved_into(now, &mut Vec::new()) {
+            seen.push((record.key, record.message(), record.replaced(), record.len > 0));
+            host.engine.saved(record, &mut host.inbox);
+        }
+        pair.touch();
+        pair.run_for(Duration::from_millis(5));
+    }
+    assert!(matches!(pair.fate(tag, Duration::from_secs(1)), Fate::Delivered(_)));
+    seen.retain(|(key, ..)| *key != 0);
+    // Written, and gone when it was delivered.
+    assert_eq!(seen, [(1, Some(1), None, true), (1, None, Some(1), false)]);
+    // The session's own record is no message's.
+    let mut pair = Pair::new(1, engine(Version::V5));
+    pair.hosts[0].engine.keep_records(10_000, Table::growing(100));
+    pair.open();
+    pair.run_until_up(Duration::from_secs(1));
+    pair.publish("out", b"first", QoS::ExactlyOnce);
+    let now = pair.now();
+    let host = &mut pair.hosts[0];
+    while let Some(record) = host.engine.unsaved_into(now, &mut Vec::new()) {
+        assert_eq!(
+            (record.message(), record.replaced()),
+            (Some(1).filter(|_| record.key > 0), None)
+        );
+        host.engine.saved(record, &mut host.inbox);
+    }
+    assert!(Unreadable.to_string().contains("damaged"));
+}
+
+#[test]
+fn memory_says_whether_it_has_room_and_what_goes_when_it_has_not() {
+    let first_connect = FirstConnect::Forever;
+    let queue = Queue { messages: 2, bytes: 100, when_full: WhenFull::DropOldest };
+    let cfg = Config { first_connect, queue, ..Config::default() };
+    let memory = Memory::growing(&cfg);
+    let mut pair = Pair::new(1, Session::new(cfg, RamStore::new(), memory));
+    assert_eq!(pair.engine.when_full(), WhenFull::DropOldest);
+    assert!(pair.engine.has_room(90) && !pair.engine.has_room(200));
+    let first = pair.publish("a", b"1", QoS::AtLeastOnce);
+    assert!(pair.engine.has_room(10));
+    let second = pair.publish("b", b"2", QoS::AtLeastOnce);
+    assert!(!pair.engine.has_room(10));
+    let now = pair.now();
+    let host = &mut pair.hosts[0];
+    // The oldest of this topic, else the oldest of all; none is left at the end.
+    assert!(host.engine.drop_oldest(now, Some("b"), &mut host.inbox));
+    assert!(host.inbox.fate(second).is_some() && host.inbox.fate(first).is_none());
+    assert!(host.engine.drop_oldest(now, Some("b"), &mut host.inbox));
+    assert!(matches!(host.inbox.fate(first), Some(Fate::Dropped(_))));
+    assert!(!host.engine.drop_oldest(now, None, &mut host.inbox));
+    host.engine.dropped(Tag::NONE, &mut host.inbox);
+    host.engine.found(5);
+    host.engine.found(5);
+    let stats = host.engine.stats();
+    assert_eq!((stats.accepted, stats.dropped), (2 + 1 + 10, 3));
+}
+
+#[test]
+fn numbers_go_on_where_the_disk_says() {
+    let mut pair = Pair::new(1, engine(Version::V5));
+    let now = pair.now();
+    let engine = &mut pair.hosts[0].engine;
+    engine.keep_records(10_000, Table::growing(100));
+    engine.taken_up(&[], 77).expect("no session is no error");
+    assert!(engine.taken_up(&[1, 2, 3], 78).is_err());
+    let number = engine.put_off(now, &message(b"x", None), &mut Vec::new());
+    assert_eq!(number, Ok(78));
+}
+
+#[test]
+fn a_message_is_accepted_only_if_a_record_can_hold_it() {
+    let mut pair = Pair::new(1, engine(Version::V5));
+    // Head of a record, topic and payload.
+    pair.hosts[0].engine.keep_records(40, Table::growing(2));
+    let now = pair.now();
+    let host = &mut pair.hosts[0];
+    let mut longest = 0;
+    for len in 0..60 {
+        let payload = vec![b'x'; len];
+        if host.engine.publish(now, &message(&payload, None), &mut host.inbox).is_err() {
+            continue;
+        }
+        longest = len;
+        let mut value = Vec::new();
+        let record = host.engine.unsaved_into(now, &mut value).expect("to be written");
+        assert!(record.len == value.len() && record.len <= 40, "{len}: {record:?}");
+        host.engine.saved(record, &mut host.inbox);
+        assert!(host.engine.drop_oldest(now, None, &mut host.inbox));
+        while let Some(record) = host.engine.unsaved_into(now, &mut Vec::new()) {
+            host.engine.saved(record, &mut host.inbox);
+        }
+    }
+    let mut value = Vec::new();
+    host.engine.put_off(now, &message(&vec![b'x'; longest], None), &mut value).expect("fits");
+    assert_eq!(value.len(), 40, "the longest one fills the record");
+    // A third one at the same time has no record.
+    let post = message(b"x", None);
+    assert!(host.engine.publish(now, &post, &mut host.inbox).is_ok());
+    assert!(host.engine.publish(now, &post, &mut host.inbox).is_ok());
+    assert_eq!(host.engine.publish(now, &post, &mut host.inbox), Err(Refused::QueueFull));
 }

@@ -3,6 +3,7 @@
 mod support;
 
 mod aliases;
+mod at_a_glance;
 mod authentication;
 mod backoff_bounds;
 mod broker_crash;
