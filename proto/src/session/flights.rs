@@ -264,6 +264,32 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_that_would_lie_at_the_same_place_is_another() {
+        let mut flights = Flights::new(Table::growing(16), 1);
+        let pid = flights.allocate(Flight::Message(7)).unwrap();
+        assert_eq!((pid, flights.get(1), flights.get(17)), (1, Flight::Message(7), Flight::Free));
+        flights.set(17, Flight::Free);
+        assert_eq!(flights.get(1), Flight::Message(7));
+    }
+
+    #[test]
+    fn a_restored_round_goes_on_and_its_identifiers_are_claimed() {
+        let mut flights = Flights::new(Table::growing(64), 1);
+        flights.start_at(500);
+        assert_eq!(flights.next(), 500);
+        assert!(flights.claim(3, Flight::Message(1)) && flights.claim(499, Flight::Message(2)));
+        assert!(!flights.claim(3, Flight::Message(3)) && !flights.claim(0, Flight::Message(3)));
+        // 3 and 19 share a place of sixteen: the table grows for them, as far as it may.
+        assert!(flights.claim(19, Flight::Message(4)));
+        assert!(!flights.claim(3 + 64, Flight::Message(5)));
+        let users = [3, 499, 19].map(|pid| flights.get(pid));
+        assert_eq!(users, [1, 2, 4].map(Flight::Message));
+        assert_eq!((flights.allocate(Flight::Operation), flights.next()), (Some(500), 501));
+        flights.start_at(0);
+        assert_eq!(flights.next(), 1);
+    }
+
+    #[test]
     fn they_go_round() {
         let mut flights = Flights::new(Table::growing(64), 1);
         for expected in (1..=u16::MAX).chain(1..10) {

@@ -1,6 +1,7 @@
 //! Received messages: offered to the application, acknowledged in order; aliases.
 
 use super::abilities::{OVERSIZED, offers};
+use super::digest::digest;
 use super::received::{Entry, State};
 use super::*;
 use crate::engine::{Incoming, Verdict};
@@ -384,18 +385,4 @@ impl<S: Store> Session<'_, S> {
             None => self.taken(now, publish, pid, State::Refused),
         }
     }
-}
-
-/// Tells most messages apart that have the same Packet Identifier. Not of the Topic Name, which
-/// may be behind an alias.
-fn digest(publish: &Publish<'_>) -> u16 {
-    const LOOKED_AT: usize = 64;
-    let (payload, len) = (publish.payload, publish.payload.len());
-    let head = payload.get(..len.min(LOOKED_AT)).unwrap_or(&[]);
-    let tail = payload.get(len.saturating_sub(LOOKED_AT)..).unwrap_or(&[]);
-    let hash = head
-        .iter()
-        .chain(tail)
-        .fold(len as u32, |h, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193));
-    (hash ^ hash >> 16) as u16
 }

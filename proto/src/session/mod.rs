@@ -12,6 +12,7 @@ mod alias;
 #[cfg(feature = "alloc")]
 mod backlog;
 pub(crate) mod config;
+mod digest;
 mod flights;
 mod handshake;
 mod inbound;
