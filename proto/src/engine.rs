@@ -55,6 +55,14 @@ pub enum Input<'a> {
     },
     /// Opening failed, or the pipe is gone.
     Closed(Fault),
+    /// How [`Output::Try`] ended: whether a pipe to that endpoint could be opened.
+    Tried {
+        /// Whether it could.
+        open: bool,
+    },
+    /// Addresses or routes of this machine changed: what failed may work now, what worked may be gone.
+    /// Not to be told at every trifle: each ends a pause, and costs a connected session a ping.
+    NetworkChanged,
     /// Time passed, or the application made room in its inbox.
     Tick,
 }
@@ -85,6 +93,13 @@ pub enum Output {
     Send(usize),
     /// Close; the engine already counts the pipe as gone and wants no [`Input::Closed`] for it.
     Close(Depth),
+    /// Find out whether a pipe to this endpoint can be opened, while the present one stays open; then
+    /// report [`Input::Tried`]. One that was begun before and is not over is to be dropped. If the session
+    /// moves, [`Output::Open`] for this endpoint follows soon: the pipe may be kept for it.
+    Try {
+        /// Which of the configured endpoints.
+        endpoint: u16,
+    },
     /// Something the application may want to know.
     Event(Event),
     /// Nothing to do until the next input or this instant.
@@ -125,6 +140,8 @@ pub struct Status {
     pub step: Step,
     /// Since when.
     pub since: Instant,
+    /// Which endpoint is in use, or is tried next.
+    pub endpoint: u16,
     /// The last fault since the session was last up.
     pub fault: Option<Fault>,
     /// Failed attempts in a row.

@@ -116,9 +116,35 @@ pub enum Cause {
     NotFound,
     /// The application asked for a new connection or closed this one.
     Requested,
+    /// Addresses or routes changed while a connection was being made: it is begun anew.
+    NetworkChanged,
+    /// An endpoint that comes first can be reached again: the session moves there.
+    Returning,
 }
 
 impl Cause {
+    /// Whether this was our own choice and no failure.
+    pub fn is_planned(self) -> bool {
+        matches!(self, Self::Requested | Self::NetworkChanged | Self::Returning)
+    }
+
+    /// Whether what a person has to change concerns one server alone.
+    pub(crate) fn is_of_one_server(self) -> bool {
+        matches!(self, Self::Tls | Self::Denied | Self::WrongProtocol)
+    }
+
+    /// Whether something at the far end answered: the link below it carries bytes both ways.
+    pub fn is_answer(self) -> bool {
+        matches!(
+            self,
+            Self::Refused
+                | Self::RefusedByBroker(_)
+                | Self::DisconnectedByBroker(_)
+                | Self::Tls
+                | Self::WrongProtocol
+        )
+    }
+
     /// Whether trying again soon can help, or a person has to change something first.
     pub fn is_permanent(self) -> bool {
         match self {
@@ -165,6 +191,8 @@ impl core::fmt::Display for Cause {
             Self::WrongProtocol => "the peer speaks another protocol",
             Self::NotFound => "no such device or socket",
             Self::Requested => "closed on request",
+            Self::NetworkChanged => "the network changed",
+            Self::Returning => "back to the first choice",
         })
     }
 }

@@ -325,6 +325,7 @@ impl<'m, S: Store> World<'m, S> {
                     self.wait = at;
                     return;
                 }
+                Output::Try { endpoint } => self.input(Input::Tried { open: endpoint == 0 }),
                 Output::Send(_) | Output::Event(_) => {}
             }
         }

@@ -11,6 +11,8 @@ pub(super) const ALIASES: bool = cfg!(feature = "aliases");
 pub(super) const AUTHENTICATION: bool = cfg!(all(feature = "auth", feature = "v5"));
 /// Records for a medium that survives a loss of power.
 pub(super) const DURABLE: bool = cfg!(feature = "durable");
+/// Coming back to the first endpoint, and heeding changes of the network.
+pub(super) const FAILOVER: bool = cfg!(feature = "failover");
 /// Answering packets that are larger than the receive buffer.
 pub(super) const OVERSIZED: bool = cfg!(feature = "oversized");
 /// Queues that drop messages accepted before.

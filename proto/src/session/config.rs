@@ -55,8 +55,16 @@ pub struct Config {
     pub backoff: Backoff,
     /// What to do when the very first connection cannot be made.
     pub first_connect: FirstConnect,
-    /// Number of endpoints the driver knows; after each failed attempt the next one is tried.
+    /// Number of endpoints the driver knows, the first choice first. A lost connection is first made again
+    /// where it was; then all are tried in their order.
     pub endpoints: u16,
+    /// Which endpoints share a link, for the [`Ladder`]: bit `n` says that endpoint `n + 1` lies over the
+    /// same link as endpoint `n`. By default all do. Those from 31 on always do.
+    pub shared_links: u32,
+    /// While connected elsewhere, how long until the first choice is tried out; [`Duration::ZERO`] for
+    /// never. The present connection is left when the other one is open, not before; a link that cannot
+    /// have both is never asked to. Returns that do not last so long double it, up to 32 times.
+    pub return_after: Duration,
     /// When to cut deeper than the connection.
     pub ladder: Ladder,
     /// MQTT 5: Topic Aliases the broker may use; 0 for none.
@@ -94,6 +102,8 @@ impl Default for Config {
             backoff: Backoff::default(),
             first_connect: FirstConnect::Fail,
             endpoints: 1,
+            shared_links: u32::MAX,
+            return_after: Duration::from_secs(60),
             ladder: Ladder::default(),
             topic_alias_maximum: 16,
             topic_aliases: 32,
@@ -167,9 +177,9 @@ impl Default for Backoff {
 /// ridden for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstConnect {
-    /// Give up at the first failure.
+    /// Give up at the first failure; of several endpoints, when none can be reached.
     Fail,
-    /// Give up after so many further attempts.
+    /// Give up after so many further attempts; with several endpoints, at each of them.
     Retry(u32),
     /// Never give up.
     Forever,
@@ -189,6 +199,9 @@ pub struct Ladder {
     pub device_after: u32,
     /// Least time after a device reset.
     pub device_hold: Duration,
+    /// Leave the link alone when the far end answered, if only to refuse: it carries, so cutting it would
+    /// help nobody, and may disturb others who use it.
+    pub spare_working: bool,
 }
 
 /// A [`Config`] in the form the session works with: times that a small processor can count with, and
@@ -221,6 +234,8 @@ pub(crate) struct Plan {
     pub(crate) rungs: Rungs,
     pub(crate) first_connect: FirstConnect,
     pub(crate) endpoints: u16,
+    pub(crate) shared_links: u32,
+    pub(crate) return_after: Span,
     /// A lost connection, too, and not only a failed attempt, is followed by one to the next endpoint.
     pub(crate) elsewhere: bool,
 }
@@ -242,6 +257,14 @@ pub(crate) struct Rungs {
     pub(crate) link_hold: Span,
     pub(crate) device_after: u32,
     pub(crate) device_hold: Span,
+    pub(crate) spare_working: bool,
+}
+
+impl Plan {
+    /// Whether the endpoint after this one lies over the same link.
+    pub(crate) const fn shares_link(&self, endpoint: u16) -> bool {
+        endpoint > 30 || self.shared_links >> endpoint & 1 == 1
+    }
 }
 
 impl Pauses {
@@ -263,6 +286,7 @@ impl Rungs {
             link_hold: Span::of(l.link_hold),
             device_after: l.device_after,
             device_hold: Span::of(l.device_hold),
+            spare_working: l.spare_working,
         }
     }
 }
@@ -284,6 +308,8 @@ impl Settings {
                 rungs: Rungs::of(&c.ladder),
                 first_connect: c.first_connect,
                 endpoints: c.endpoints,
+                shared_links: c.shared_links,
+                return_after: Span::of(c.return_after),
                 elsewhere: false,
             },
             transmit_buffer: c.transmit_buffer,

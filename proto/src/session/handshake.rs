@@ -202,9 +202,10 @@ impl<S: Store> Session<'_, S> {
         self.limits = Limits::of(ack, &self.cfg);
         // [MQTT-3.1.2-21], [MQTT-3.2.2-21]
         self.live.keep_alive(&self.cfg, self.limits.keep_alive);
+        self.live.accepted(now);
         self.connection = self.connection.wrapping_add(1);
         self.outbound_aliases.reset(self.limits.topic_alias_maximum);
-        let down = self.recovery.up(now, self.achieved());
+        let down = self.recovery.up(&self.cfg.plan, now, self.achieved());
         if self.stats.connections > 0 {
             self.stats.longest_outage = self.stats.longest_outage.max(down);
         }
@@ -255,6 +256,10 @@ impl<S: Store> Session<'_, S> {
         let moved = permanent || reason == ReasonCode::USE_ANOTHER_SERVER;
         self.recovery.redirected =
             moved && to.is_some_and(|server| inbox.redirect(server, permanent));
+        if permanent && self.recovery.redirected {
+            // The list is another one.
+            self.recovery.failover.endpoint = 0;
+        }
     }
 
     pub(super) fn on_disconnect(

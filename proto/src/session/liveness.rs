@@ -4,10 +4,13 @@
 //! the response time; half-way there a ping gives it the chance to prove itself. So a slow peer
 //! that still talks is never taken for a dead one, and a dead one is left within the response time.
 
-use super::abilities::ADAPTIVE;
+use super::abilities::{ADAPTIVE, FAILOVER};
 use super::config::Settings;
 use crate::time::{Duration, Instant, Span};
 
+/// As much time a living connection has to show itself after the network changed, if its round trips
+/// were not longer.
+const SHORT_PATIENCE: Span = Span::from_millis(500);
 /// Round trips shorter than this cannot make the adaptive mode impatient.
 const LEAST_PATIENCE: Span = Span::from_millis(1000);
 
@@ -34,6 +37,12 @@ pub(super) struct Liveness {
     out: Instant,
     /// We do not read at present, so silence says nothing.
     pub(super) held: bool,
+    /// When the pipe was opened.
+    since_opened: Instant,
+    /// The network changed since anything was heard: how long to wait for a sign of life.
+    hurried: bool,
+    /// How long the broker took to accept the connection.
+    acceptance: u32,
     interval: Span,
     /// Silence for so long, in spite of a ping, is the end whatever the response time.
     limit: Span,
@@ -62,6 +71,9 @@ impl Liveness {
             mark: (0, Instant::ZERO),
             out: Instant::ZERO,
             held: false,
+            since_opened: Instant::ZERO,
+            hurried: false,
+            acceptance: 0,
             interval: interval(cfg, cfg.keep_alive),
             limit: limit(cfg.keep_alive),
             rtt: RoundTrip::default(),
@@ -83,6 +95,9 @@ impl Liveness {
             mark: (0, now),
             out: now,
             held: false,
+            since_opened: now,
+            hurried: false,
+            acceptance: 0,
             interval,
             limit,
             rtt,
@@ -95,7 +110,21 @@ impl Liveness {
         self.limit = limit(seconds);
     }
 
+    /// The broker accepted the connection.
+    pub(super) fn accepted(&mut self, now: Instant) {
+        self.acceptance = now.micros_since(self.since_opened).min(u64::from(LONGEST)) as u32;
+    }
+
+    /// The network changed: what lives is to show it soon.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.hurried = true;
+        // A stall is judged from now on.
+        self.progress = self.progress.max(now);
+        self.confirm = self.confirm.map(|asked| asked.max(now));
+    }
+
     pub(super) fn heard(&mut self, now: Instant) {
+        self.hurried = false;
         self.ping = None;
         self.heard = now;
         self.confirm = None;
@@ -175,6 +204,10 @@ impl Liveness {
     /// How long to wait before asking, and again before giving up.
     fn patience(&self, cfg: &Settings) -> Span {
         let half = cfg.response_time.half();
+        if FAILOVER && self.hurried {
+            let slow = self.rtt.bound().max(self.acceptance.saturating_mul(4));
+            return Span::from_millis(slow.div_ceil(1000)).clamp(SHORT_PATIENCE.min(half), half);
+        }
         match (ADAPTIVE && cfg.adaptive, self.rtt.patience()) {
             (true, Some(p)) => p.clamp(LEAST_PATIENCE.min(half), half),
             _ => half,
@@ -319,9 +352,14 @@ impl RoundTrip {
         self.samples = self.samples.saturating_add(1);
     }
 
-    fn patience(&self) -> Option<Span> {
+    /// Hardly any round trip takes longer; zero before the first.
+    fn bound(&self) -> u32 {
         let worst = self.worst[0].max(self.worst[1]);
-        let patience = (self.smooth + self.deviation * 4).max(worst * 2);
+        (self.smooth + self.deviation * 4).max(worst * 2)
+    }
+
+    fn patience(&self) -> Option<Span> {
+        let patience = self.bound();
         // A few lucky round trips do not make a fast path.
         (self.samples >= ENOUGH).then(|| Span::from_millis(patience.div_ceil(1000)))
     }

@@ -1,6 +1,6 @@
 //! The MQTT session: everything a client decides, for MQTT 3.1.1 and 5 alike.
 //!
-//! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again),
+//! [`Session`] outlives connections. Its parts, each a file: `recovery` (when to try again), `failover` (where),
 //! `handshake` (CONNECT to CONNACK), `liveness` (keep-alive, silence), `outbox` (accepting messages), `queue` (its
 //! limits, policies, expiry), `sending` and `publishing` (what goes out next), `acks` (what the broker acknowledged),
 //! `inbound` and `received` (received messages), `keep` and `records` (what survives a loss of power), `subs` and `subscribing`, `alias`, `flights` (Packet
@@ -13,6 +13,7 @@ mod alias;
 mod backlog;
 pub(crate) mod config;
 mod digest;
+pub(crate) mod failover;
 mod flights;
 mod handshake;
 mod inbound;
@@ -347,6 +348,8 @@ impl<S: Store> Engine for Session<'_, S> {
                 return handled;
             }
             Input::Closed(fault) => self.lost(now, fault),
+            Input::Tried { open } => self.recovery.failover.tried(now, open),
+            Input::NetworkChanged => self.network_changed(now),
             Input::Tick => {}
         }
         Handled::Done

@@ -1,5 +1,6 @@
 //! The course of a connection: which step we are at, and what `poll` says next.
 
+use super::abilities::FAILOVER;
 use super::liveness::Demand;
 use super::recovery::Next;
 use super::*;
@@ -202,6 +203,41 @@ impl<S: Store> Session<'_, S> {
         }
     }
 
+    /// Addresses or routes changed.
+    pub(super) fn network_changed(&mut self, now: Instant) {
+        if !FAILOVER {
+            return;
+        }
+        match self.phase {
+            // Whom only a person can help is not helped by a network.
+            Phase::Waiting { until } if !self.recovery.waits_for_a_person() => {
+                let soon = self.since.plus(Span::of(Backoff::FLOOR)).max(now);
+                self.phase = Phase::Waiting { until: until.min(soon) };
+            }
+            // It may hang in what is gone, and the next sign of life of TCP may be seconds away.
+            Phase::Opening(_) | Phase::Opened | Phase::Handshake if self.recovery.may_hurry() => {
+                self.break_off(now, Fault::new(self.step_now(), Cause::NetworkChanged), None);
+            }
+            Phase::Up => {
+                self.live.hurry(now);
+                self.sending.ping_wanted = true;
+                self.sending.suspicious = true;
+                self.recovery.failover.hasten(now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes back to an endpoint that comes first, if one was found open and nothing is half written.
+    fn move_on(&mut self, now: Instant) {
+        let Some(to) = self.recovery.failover.moving else { return };
+        if self.live.is_drained() && !self.sending.is_mid_packet() {
+            self.recovery.failover.moved(to);
+            let fault = Fault::new(Step::Up, Cause::Returning);
+            self.break_off(now, fault, Some(ReasonCode::SUCCESS));
+        }
+    }
+
     /// One answer of [`Engine::poll`].
     pub(super) fn step(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Output {
         self.check_timers(now);
@@ -216,7 +252,10 @@ impl<S: Store> Session<'_, S> {
             Phase::Waiting { until } if now >= until => {
                 self.stats.attempts += 1;
                 self.enter(now, Phase::Opening(Step::Link));
-                return Output::Open { endpoint: self.recovery.endpoint };
+                return Output::Open { endpoint: self.recovery.failover.endpoint };
+            }
+            Phase::Up if let Some(endpoint) = self.recovery.failover.due(&self.cfg.plan, now) => {
+                return Output::Try { endpoint };
             }
             // [MQTT-3.1.0-1] Nothing else is written in this phase.
             Phase::Opened => return Output::Connect,
@@ -283,6 +322,9 @@ impl<S: Store> Session<'_, S> {
             }
             None => {}
         }
+        if FAILOVER && matches!(self.phase, Phase::Up) {
+            self.move_on(now);
+        }
         if matches!(self.phase, Phase::Up) && self.overdue_at(due).is_some_and(|at| now >= at) {
             self.acknowledgement_overdue(now);
         }
@@ -310,7 +352,8 @@ impl<S: Store> Session<'_, S> {
             Phase::Up => {
                 let due = self.reply_due();
                 let overdue = self.overdue_at(due).unwrap_or(Instant::MAX);
-                self.live.deadline(&self.cfg, due).min(overdue)
+                let back = self.recovery.failover.deadline();
+                self.live.deadline(&self.cfg, due).min(overdue).min(back)
             }
         };
         let at = at.min(self.next_expiry());
@@ -336,6 +379,7 @@ impl<S: Store> Session<'_, S> {
         Status {
             step: self.step_now(),
             since: self.since,
+            endpoint: self.recovery.failover.endpoint,
             fault: self.recovery.fault,
             attempts: self.recovery.failures,
             next_attempt,

@@ -151,6 +151,7 @@ impl Bench {
         let mut tx = [0; 2048];
         for _ in 0..10_000 {
             match self.node.poll(self.now, &mut tx, &mut self.inbox) {
+                Output::Try { .. } => unreachable!("a node tries nothing out"),
                 Output::Open { endpoint } => {
                     self.opened.push(endpoint);
                     let handled = self.node.handle(self.now, Input::Opened, &mut self.inbox);

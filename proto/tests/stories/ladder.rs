@@ -23,6 +23,7 @@ fn ladder() -> Ladder {
         link_hold: secs(5),
         device_after: 6,
         device_hold: secs(20),
+        spare_working: false,
     }
 }
 

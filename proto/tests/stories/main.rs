@@ -11,6 +11,7 @@ mod clean_start_dance;
 mod close_and_reopen;
 mod duplicate_ids;
 mod expiry;
+mod failover;
 mod first_connect;
 mod fixed_memory;
 mod half_open;

@@ -63,6 +63,7 @@ pub(super) fn config(rng: &mut Rng, version: Version) -> Config {
         topic_aliases: one_of(rng, &[0, 2, 8]),
         first_packet_id: rng.u16(..),
         seed: rng.u64(..),
+        ..Config::default()
     }
 }
 
@@ -85,6 +86,7 @@ fn ladder(rng: &mut Rng) -> Ladder {
         link_hold: millis(rng.u64(..2_000)),
         device_after: rng.u32(..9),
         device_hold: millis(rng.u64(..3_000)),
+        spare_working: false,
     }
 }
 

@@ -322,6 +322,7 @@ impl World {
                 }
                 Output::Open { .. } => self.open(),
                 Output::Close(_) => self.close(),
+                Output::Try { .. } => self.fail("there is but one endpoint"),
                 Output::Event(event) => self.tell(|| format!("  {event:?}")),
                 Output::Wait(until) => {
                     let step = self.engine.status().step;

@@ -6,7 +6,7 @@ use everlink_proto::time::Instant;
 use everlink_proto::wire::Version;
 
 use super::{Connection, Host};
-use crate::netem::{Netem, Opening, PipeId, Read, Side};
+use crate::netem::{Listen, Netem, Opening, PipeId, Read, Side};
 
 /// Outputs in a row without a wait between them, beyond which the engine is taken to spin.
 const OUTPUTS: usize = 100_000;
@@ -71,6 +71,7 @@ impl<E: Engine> Host<E> {
                     self.trace.note(now, format!("{event:?}"));
                     self.events.push((now, event));
                 }
+                Output::Try { endpoint } => self.try_out(now, endpoint, net),
                 Output::Wait(_) => {}
             }
         }
@@ -108,6 +109,15 @@ impl<E: Engine> Host<E> {
         let id = net.connect(now, self.client, server);
         self.pipe = Some(Connection { id, open: false });
         self.input(now, Input::Opening(Step::Transport));
+    }
+
+    /// A real driver would open a second pipe; here it is enough to ask whether that would work.
+    fn try_out(&mut self, now: Instant, endpoint: u16, net: &mut Netem) {
+        let server = self.endpoints[usize::from(endpoint) % self.endpoints.len()];
+        let open = matches!(net.listener(server).mode, Listen::Accept);
+        self.trace.note(now, format!("try endpoint {endpoint}, server {server}: {open}"));
+        self.trials.push((now, endpoint));
+        self.input(now, Input::Tried { open });
     }
 
     /// The engine closes: what is written and still fits goes out first.

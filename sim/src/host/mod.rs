@@ -51,6 +51,8 @@ pub struct Host<E> {
     pub closes: Vec<(Instant, Depth)>,
     /// Each time the engine opened a connection, and to which endpoint.
     pub opens: Vec<(Instant, u16)>,
+    /// Each time the engine wanted to know whether an endpoint can be reached, and which.
+    pub trials: Vec<(Instant, u16)>,
     /// Times the engine was woken by its deadline and had nothing to send.
     pub idle_wakes: u64,
     /// Numbers of the servers that the engine's endpoints stand for.
@@ -93,6 +95,7 @@ impl<E: Engine> Host<E> {
             events: Vec::new(),
             closes: Vec::new(),
             opens: Vec::new(),
+            trials: Vec::new(),
             idle_wakes: 0,
             endpoints: vec![0],
             client,

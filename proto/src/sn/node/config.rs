@@ -121,6 +121,8 @@ impl Settings {
                 rungs: Rungs::of(&c.ladder),
                 first_connect: c.first_connect,
                 endpoints: c.endpoints,
+                shared_links: u32::MAX,
+                return_after: Span::ZERO,
                 // (6.13) "It should then try to connect to another gateway."
                 elsewhere: true,
             },

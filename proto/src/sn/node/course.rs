@@ -75,7 +75,7 @@ impl<S: Store> Node<'_, S> {
         self.resumed = resumed;
         self.stats.connections += 1;
         self.discovery.found();
-        let down = self.recovery.up(now, self.achieved());
+        let down = self.recovery.up(&self.cfg.plan, now, self.achieved());
         self.stats.longest_outage = self.stats.longest_outage.max(down);
         self.enter(now, Phase::Up);
         self.event(Event::Up { resumed });
@@ -210,7 +210,7 @@ impl<S: Store> Node<'_, S> {
         {
             self.stats.attempts += 1;
             self.enter(now, Phase::Opening(Step::Link));
-            return Output::Open { endpoint: self.recovery.endpoint };
+            return Output::Open { endpoint: self.recovery.failover.endpoint };
         }
         self.sweep_expired(now, inbox);
         let put = self.fill(now, tx, inbox);
@@ -380,6 +380,7 @@ impl<S: Store> Node<'_, S> {
         Status {
             step: self.step_now(),
             since: self.since,
+            endpoint: self.recovery.failover.endpoint,
             fault: self.recovery.fault,
             attempts: self.recovery.failures,
             next_attempt,

@@ -357,7 +357,11 @@ impl<S: Store> Engine for Node<'_, S> {
         match input {
             Input::Packet(bytes) => return self.message(now, bytes, inbox),
             // Others may be heard on the same radio: only messages are life.
-            Input::Alive | Input::Tick | Input::Rest { .. } => {}
+            Input::Alive
+            | Input::Tried { .. }
+            | Input::NetworkChanged
+            | Input::Tick
+            | Input::Rest { .. } => {}
             Input::Malformed(error) => self.violation(now, error.reason()),
             Input::Wrote { pending } => self.wrote(now, pending),
             Input::Opening(step) => self.opening(step),
