@@ -19,6 +19,9 @@ use crate::target::Target;
 /// How long taking leave may take.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// Further rounds at the first connection when a program has to bring up the link.
+const PATIENT: u32 = 3;
+
 /// What a command wants of its connection.
 #[derive(Debug)]
 pub(crate) struct Wish<'a> {
@@ -187,6 +190,7 @@ fn builder(
     check_lengths(args, target)?;
     let first = args.first_connect.unwrap_or(match wish.patient {
         true => FirstConnect::Forever,
+        false if args.link.brings_up() => FirstConnect::Retry(PATIENT),
         false => FirstConnect::Fail,
     });
     let mut builder = Client::builder(target.url())
@@ -197,6 +201,7 @@ fn builder(
         .adaptive(args.adaptive)
         .first_connect(first);
     builder = target.road(builder, args)?;
+    builder = crate::links::below(builder, &args.link)?;
     if let Some(interval) = args.ping_interval {
         builder = builder.ping_interval(interval);
     }

@@ -9,6 +9,7 @@ mod connect;
 mod demo;
 mod exit;
 mod identity;
+mod links;
 mod notice;
 mod output;
 mod probe;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everlink::{Client, Fault, State, Step};
+use everlink::{Cause, Client, Fault, State, Step};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,13 +16,11 @@ pub(crate) enum Change {
     Up {
         resumed: bool,
         after: Option<Duration>,
+        /// Where, if it is elsewhere than before, or not where it was tried first.
+        place: Option<String>,
     },
     /// `why` is the fault in words.
-    Down {
-        fault: Fault,
-        why: String,
-        next: Option<Instant>,
-    },
+    Down { fault: Fault, why: String, next: Option<Instant> },
 }
 
 impl Change {
@@ -39,13 +37,15 @@ pub(crate) struct Changes {
     states: watch::Receiver<State>,
     last: Option<State>,
     down_since: Option<Instant>,
+    /// The endpoint that was in use last.
+    endpoint: u16,
 }
 
 impl Changes {
     /// From now on.
     pub(crate) fn of(client: &Client) -> Self {
         let states = client.watch();
-        Self { client: client.clone(), states, last: None, down_since: None }
+        Self { client: client.clone(), states, last: None, down_since: None, endpoint: 0 }
     }
 
     /// The next change. Cancel-safe. Pending for ever once the client is gone.
@@ -74,7 +74,9 @@ impl Changes {
         match (state.step, state.fault) {
             (Step::Up, _) if news => {
                 let after = self.down_since.take().map(|since| state.since - since);
-                Some(Change::Up { resumed: state.resumed, after })
+                let before = std::mem::replace(&mut self.endpoint, state.endpoint);
+                let place = (before != state.endpoint).then(|| self.client.endpoint()).flatten();
+                Some(Change::Up { resumed: state.resumed, after, place })
             }
             (Step::Backoff | Step::Idle, Some(fault)) if news => {
                 self.down_since.get_or_insert(state.since);
@@ -86,10 +88,13 @@ impl Changes {
     }
 }
 
+/// So many different faults in a row are remembered.
+const TOLD: usize = 16;
+
 /// Puts changes into words, without saying the same again at each attempt.
 #[derive(Debug, Default)]
 struct Narrator {
-    told: Option<String>,
+    told: Vec<String>,
     was_up: bool,
 }
 
@@ -97,22 +102,27 @@ impl Narrator {
     /// A line worth telling, if the change is one.
     fn line(&mut self, change: &Change) -> Option<String> {
         match change {
-            Change::Up { after, resumed } => {
+            Change::Up { after, resumed, place } => {
                 let again = std::mem::replace(&mut self.was_up, true);
-                let told = self.told.take().is_some();
+                let told = !std::mem::take(&mut self.told).is_empty() || place.is_some();
+                let place = place.as_ref().map(|p| format!(" to {p}")).unwrap_or_default();
                 let session = match resumed {
                     true => "session resumed",
                     false => "new session",
                 };
                 let after = after.unwrap_or_default().as_secs_f32();
                 let again = if again { "connected again" } else { "connected" };
-                told.then(|| format!("{again} after {after:.1} s, {session}"))
+                told.then(|| format!("{again}{place} after {after:.1} s, {session}"))
             }
             // The last word, which the failure itself repeats.
             Change::Down { next: None, .. } => None,
-            Change::Down { why, .. } if self.told.as_ref() == Some(why) => None,
+            // Each of several endpoints may have a fault of its own, in turns.
+            Change::Down { why, .. } if self.told.contains(why) => None,
+            Change::Down { fault, .. } if fault.cause == Cause::Returning => None,
             Change::Down { why, .. } => {
-                let first = self.told.replace(why.clone()).is_none();
+                let first = self.told.is_empty();
+                self.told.truncate(TOLD - 1);
+                self.told.push(why.clone());
                 Some(match (first, self.was_up) {
                     (true, true) => format!("connection lost ({why}), trying again"),
                     (true, false) => format!("cannot connect ({why}), trying again"),
@@ -160,14 +170,20 @@ pub(crate) struct ChangeLine {
     stage: &'static str,
     fault: Option<String>,
     next_attempt_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
 }
 
 impl From<&Change> for ChangeLine {
     fn from(change: &Change) -> Self {
         match change {
-            Change::Up { .. } => {
-                Self { state: "up", stage: Step::Up.name(), fault: None, next_attempt_ms: None }
-            }
+            Change::Up { place, .. } => Self {
+                state: "up",
+                stage: Step::Up.name(),
+                fault: None,
+                next_attempt_ms: None,
+                endpoint: place.clone(),
+            },
             Change::Down { fault, why, next } => Self {
                 state: "down",
                 stage: fault.step.name(),
@@ -175,6 +191,7 @@ impl From<&Change> for ChangeLine {
                 fault: Some(why.split_once(": ").map_or(why.as_str(), |(_, why)| why).to_owned()),
                 next_attempt_ms: next
                     .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64),
+                endpoint: None,
             },
         }
     }

@@ -16,6 +16,8 @@ use crate::secret::{self, Secret};
 #[derive(Debug)]
 pub(crate) struct Target {
     road: Road,
+    /// Where else, if not there.
+    others: Vec<Road>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
     /// What the URL says behind the host.
@@ -25,34 +27,62 @@ pub(crate) struct Target {
 impl Target {
     /// Reads the flags.
     pub(crate) fn of(args: &ConnectionArgs) -> Result<Self, Failure> {
-        let target = match &args.url {
+        let mut target = match args.urls.first() {
             Some(url) => Self::of_url(url)?,
             None => Self::of_host(args)?,
         };
-        if let Some(flag) = args.tls.given().filter(|_| !target.road.is_tls()) {
+        for url in args.urls.iter().skip(1) {
+            let Self { road, user, password, topic, .. } = Self::of_url(url)?;
+            if user.is_some() || password.is_some() || topic.is_some() {
+                let why = "user, password and topic belong to the first of several addresses";
+                return Err(Failure::usage(format!("-L: {why}")));
+            }
+            target.others.push(road);
+        }
+        target.check(args)?;
+        Ok(target)
+    }
+
+    /// Flags that have nothing to say about any of these roads.
+    fn check(&self, args: &ConnectionArgs) -> Result<(), Failure> {
+        if let Some(flag) = args.tls.given().filter(|_| !self.has_tls()) {
             let why = "the broker's address has no TLS; it begins with mqtts:// or wss:// then";
             return Err(Failure::usage(format!("{flag}: {why}")));
         }
-        let local = !matches!(target.road, Road::Net { .. });
-        for (flag, given) in [("-A", args.bind.is_some()), ("--proxy", args.road.proxy.is_some())] {
+        let local = !self.roads().any(|road| matches!(road, Road::Net { .. }));
+        for (flag, given) in [
+            ("-A", args.bind.is_some()),
+            ("--proxy", args.road.proxy.is_some()),
+            ("--link", !args.link.links.is_empty()),
+        ] {
             if given && local {
                 let why = "this broker is not reached over the network";
                 return Err(Failure::usage(format!("{flag}: {why}")));
             }
         }
-        let websocket = matches!(target.road, Road::Net { websocket: Some(_), .. });
+        let websocket =
+            self.roads().any(|road| matches!(road, Road::Net { websocket: Some(_), .. }));
         if !args.road.ws_header.is_empty() && !websocket {
             return Err(Failure::usage(
                 "--ws-header: the broker's address is no WebSocket (ws://, wss://)",
             ));
         }
-        Ok(target)
+        Ok(())
+    }
+
+    fn roads(&self) -> impl Iterator<Item = &Road> {
+        std::iter::once(&self.road).chain(&self.others)
+    }
+
+    fn has_tls(&self) -> bool {
+        self.roads().any(Road::is_tls)
     }
 
     fn of_url(url: &str) -> Result<Self, Failure> {
         let url: Url = url.parse().map_err(|e| Failure::usage(format!("-L: {e}")))?;
         Ok(Self {
             road: url.road,
+            others: Vec::new(),
             user: url.user,
             password: url.password.map(Secret),
             topic: Some(url.path).filter(|path| !path.is_empty()),
@@ -66,7 +96,7 @@ impl Target {
         let endpoint = Endpoint::new(&args.host, port)
             .map_err(|e| Failure::usage(format!("-h: {e}{}", hint(&args.host))))?;
         let road = Road::Net { endpoint, tls, websocket: None };
-        Ok(Self { road, user: None, password: None, topic: None })
+        Ok(Self { road, others: Vec::new(), user: None, password: None, topic: None })
     }
 
     /// The broker in one word.
@@ -112,13 +142,16 @@ impl Target {
         let mut tcp = TcpOptions::default();
         tcp.local_address = args.bind;
         let mut builder = builder.tcp(tcp);
+        for road in &self.others {
+            builder = builder.endpoint(road.to_string());
+        }
         if let Some(proxy) = &args.road.proxy {
             builder = builder.proxy(proxy);
         }
         for header in &args.road.ws_header {
             builder = builder.websocket_header(header);
         }
-        if !self.road.is_tls() {
+        if !self.has_tls() {
             return Ok(builder);
         }
         if args.tls.insecure && !args.quiet {

@@ -5,6 +5,8 @@
 //! polls by hand. Dropping the future at any await leaves the engine as it was after the last
 //! packet; what was written to the pipe is gone with the pipe.
 
+mod wire;
+
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll};
@@ -22,6 +24,7 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Rounds of reading and writing before other tasks get their turn.
 const ROUNDS: usize = 32;
+
 /// What time it is, and one alarm.
 pub trait Clock {
     /// The present time.
@@ -96,7 +99,18 @@ struct Core<S: Share, C, B> {
 enum Todo {
     Open(u16),
     Close(Depth),
+    Try(u16),
     Finished,
+}
+
+/// What ended the pumping of a connection.
+enum End {
+    /// We close, so deep.
+    Cut(Depth),
+    /// The pipe is gone already.
+    Gone,
+    /// Not the end: find out whether this endpoint can be reached.
+    Try(u16),
 }
 
 /// Why [`Driver::run`] came to an end.
@@ -167,6 +181,8 @@ where
             match poll_fn(|cx| self.core.poll_engine(cx, &mut finished)).await {
                 Todo::Open(endpoint) => self.attempt(endpoint, &mut finished).await,
                 Todo::Close(depth) => self.cut(depth).await,
+                // Only a connected engine wants that.
+                Todo::Try(_) => {}
                 Todo::Finished => return finished,
             }
         }
@@ -191,12 +207,24 @@ where
     }
 
     async fn connected(&mut self, mut pipe: L::Pipe, finished: &mut Finished) {
-        let core = &mut self.core;
+        let Self { link, core } = self;
         core.rx.reset();
         core.tx.reset();
         (core.alive, core.wrote, core.busy, core.deaf) = (false, false, false, None);
-        let end = poll_fn(|cx| core.poll_connected(cx, &mut pipe, finished)).await;
-        if let Some(depth) = end {
+        let mut end = poll_fn(|cx| core.poll_connected(cx, &mut pipe, finished)).await;
+        while let End::Try(endpoint) = end {
+            let mut trial = pin!(link.try_out(endpoint));
+            let mut over = false;
+            end = poll_fn(|cx| {
+                if !over && let Poll::Ready(open) = trial.as_mut().poll(cx) {
+                    over = true;
+                    core.tried(open);
+                }
+                core.poll_connected(cx, &mut pipe, finished)
+            })
+            .await;
+        }
+        if let End::Cut(depth) = end {
             core.part(&mut pipe).await;
             drop(pipe);
             self.cut(depth).await;
@@ -259,28 +287,38 @@ where
             Poll::Ready(Err(_)) => Poll::Ready(Opening::Failed),
             Poll::Pending => match self.poll_engine(cx, finished) {
                 Poll::Ready(Todo::Close(depth)) => Poll::Ready(Opening::Abandoned(depth)),
-                Poll::Ready(Todo::Open(_) | Todo::Finished) => Poll::Ready(Opening::Failed),
+                Poll::Ready(Todo::Open(_) | Todo::Try(_) | Todo::Finished) => {
+                    Poll::Ready(Opening::Failed)
+                }
                 Poll::Pending => Poll::Pending,
             },
         }
     }
 
-    /// Reads, decides, writes, until nothing moves. `Some` says how deep to cut; `None` means the
-    /// pipe is gone already.
+    /// How finding out about another endpoint ended.
+    fn tried(&mut self, open: bool) {
+        let now = self.clock.now();
+        self.share.with(None, |engine, inbox| {
+            let _ = engine.handle(now, Input::Tried { open }, inbox);
+        });
+    }
+
+    /// Reads, decides, writes, until nothing moves.
     fn poll_connected<P: Pipe>(
         &mut self,
         cx: &mut Context<'_>,
         pipe: &mut P,
         finished: &mut Finished,
-    ) -> Poll<Option<Depth>> {
+    ) -> Poll<End> {
         for _ in 0..ROUNDS {
             if let Some(cause) = self.deaf {
                 return self.poll_last_words(cx, pipe, cause);
             }
             if let Some(todo) = self.ask(cx, finished, true) {
                 return Poll::Ready(match todo {
-                    Todo::Close(depth) => Some(depth),
-                    Todo::Open(_) | Todo::Finished => None,
+                    Todo::Close(depth) => End::Cut(depth),
+                    Todo::Try(endpoint) => End::Try(endpoint),
+                    Todo::Open(_) | Todo::Finished => End::Gone,
                 });
             }
             let wrote = self.write(cx, pipe).inspect_err(|cause| self.deaf = Some(*cause));
@@ -291,7 +329,7 @@ where
             match wrote.and_then(|wrote| Ok(self.read(cx, pipe)? || wrote)) {
                 Err(cause) => {
                     self.lost(cause);
-                    return Poll::Ready(None);
+                    return Poll::Ready(End::Gone);
                 }
                 Ok(true) => {}
                 Ok(false) => {
@@ -326,6 +364,7 @@ where
                     }
                     Output::Open { endpoint } => return Some(Todo::Open(endpoint)),
                     Output::Close(depth) => return Some(Todo::Close(depth)),
+                    Output::Try { endpoint } => return Some(Todo::Try(endpoint)),
                     Output::Event(event) => {
                         share.event(engine, inbox, event);
                         match event {
@@ -351,103 +390,5 @@ where
                 }
             }
         })
-    }
-
-    fn write<P: Pipe>(&mut self, cx: &mut Context<'_>, pipe: &mut P) -> Result<bool, Cause> {
-        let mut moved = false;
-        while !self.tx.is_empty() {
-            match pipe.poll_write(cx, self.tx.pending()) {
-                Poll::Ready(Ok(0)) => return Err(Cause::Eof),
-                Poll::Ready(Ok(n)) => {
-                    self.tx.sent(n);
-                    self.wrote = true;
-                    moved = true;
-                }
-                Poll::Ready(Err(cause)) => return Err(cause),
-                Poll::Pending => return Ok(moved),
-            }
-        }
-        match pipe.poll_flush(cx) {
-            Poll::Ready(Err(cause)) => Err(cause),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(moved),
-        }
-    }
-
-    fn read<P: Pipe>(&mut self, cx: &mut Context<'_>, pipe: &mut P) -> Result<bool, Cause> {
-        let space = self.rx.space();
-        if self.busy || space.is_empty() {
-            return Ok(false);
-        }
-        match pipe.poll_read(cx, space) {
-            Poll::Ready(Ok(0)) => Err(Cause::Eof),
-            Poll::Ready(Ok(n)) => {
-                self.rx.filled(n);
-                self.alive = true;
-                Ok(true)
-            }
-            Poll::Ready(Err(cause)) => Err(cause),
-            Poll::Pending => Ok(false),
-        }
-    }
-
-    /// The peer takes nothing any more, but what it said before that still counts:
-    /// acknowledgements, messages, DISCONNECT. Systems keep it even after a reset, though it may
-    /// take a moment until it can be read.
-    fn poll_last_words<P: Pipe>(
-        &mut self,
-        cx: &mut Context<'_>,
-        pipe: &mut P,
-        mut cause: Cause,
-    ) -> Poll<Option<Depth>> {
-        loop {
-            match self.read(cx, pipe) {
-                Ok(true) => self.hear(),
-                Ok(false) if self.busy => break,
-                Ok(false) if self.clock.poll_alarm(self.deadline, cx).is_ready() => break,
-                Ok(false) => return Poll::Pending,
-                Err(last) => {
-                    // Why we were cut off says more than that we were.
-                    if last.is_permanent() {
-                        cause = last;
-                    }
-                    break;
-                }
-            }
-        }
-        self.lost(cause);
-        Poll::Ready(None)
-    }
-
-    /// Hands everything that was read to the engine.
-    fn hear(&mut self) {
-        let now = self.clock.now();
-        let Self { share, rx, tx, alive, wrote, busy, .. } = self;
-        share.with(None, |engine, inbox| feed(engine, inbox, now, rx, tx, (alive, wrote, busy)));
-    }
-
-    fn lost(&mut self, cause: Cause) {
-        self.hear();
-        let now = self.clock.now();
-        self.share.with(None, |engine, inbox| {
-            // What TLS has against us comes when its handshake seems done.
-            let step = match cause {
-                Cause::Tls | Cause::Denied => Step::Tls,
-                _ => engine.status().step,
-            };
-            let _ = engine.handle(now, Input::Closed(Fault::new(step, cause)), inbox);
-        });
-    }
-
-    /// The last words: what is still to be written and, after a graceful DISCONNECT, an orderly
-    /// end. A peer that was given up is not waited for.
-    async fn part<P: Pipe>(&mut self, pipe: &mut P) {
-        let graceful = self.share.with(None, |engine, _| engine.status().step == Step::Idle);
-        poll_fn(|cx| {
-            if self.write(cx, pipe).is_err() || !graceful {
-                return Poll::Ready(());
-            }
-            pipe.poll_close(cx)
-        })
-        .await;
     }
 }

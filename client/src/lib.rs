@@ -41,14 +41,18 @@ mod transmit;
 #[cfg(feature = "tokio")]
 pub use front::*;
 
+#[cfg(all(target_os = "linux", feature = "netlink"))]
+pub use everlink_link::netlink;
 #[cfg(feature = "proxy")]
 pub use everlink_link::proxy::ProxyError;
 #[cfg(feature = "tokio")]
 pub use everlink_link::tap;
 #[cfg(feature = "tls")]
 pub use everlink_link::tls::{Tls, TlsError, TlsFiles};
+#[cfg(all(unix, feature = "commands"))]
+pub use everlink_link::uplink::{Commands, Program, ProgramError};
 #[cfg(feature = "tokio")]
-pub use everlink_link::{Road, RoadLink};
+pub use everlink_link::{Road, RoadLink, Uplink};
 
 pub use everlink_proto::engine::{Cause, Fault, Refused, Step, WhenFull};
 pub use everlink_proto::session::{Backoff, FirstConnect, Ladder, Limits, Stats};

@@ -2,8 +2,9 @@
 //!
 //! The core is `no_std` and allocates nothing: the two traits, [`Progress`] and the [`framer`] that
 //! cuts a byte stream into packets. Feature `std` adds [`endpoint`], [`road`] and [`url`]; feature `tokio`
-//! adds [`tcp`], [`udp`] and the link over any road, features `tls`, `ws`, `proxy` and `serial` what it goes over;
-//! `embedded` has links of boards. [`tap`] prints, captures and breaks what goes over any of them. A link decides nothing about *when* to connect or give up: that is the
+//! adds [`tcp`], [`udp`] and the link over any road, features `tls`, `ws`, `proxy` and `serial` what it goes over,
+//! [`uplink`] and features `commands` and `netlink` what lies below; [`tap`] prints, captures and breaks what
+//! goes over any of them. `embedded` has links of boards. A link decides nothing about *when* to connect or give up: that is the
 //! engine's.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
@@ -18,6 +19,8 @@ pub mod framer;
 mod http;
 #[cfg(feature = "modem")]
 pub mod modem;
+#[cfg(all(target_os = "linux", feature = "netlink"))]
+pub mod netlink;
 #[cfg(any(feature = "modem", feature = "wifi"))]
 mod network;
 mod progress;
@@ -32,6 +35,8 @@ pub mod tcp;
 pub mod tls;
 #[cfg(feature = "tokio")]
 pub mod udp;
+#[cfg(feature = "tokio")]
+pub mod uplink;
 #[cfg(feature = "std")]
 pub mod url;
 #[cfg(feature = "std")]
@@ -62,6 +67,8 @@ pub use tap::{Tap, TapLink, TapPipe};
 pub use tcp::{TcpLink, TcpPipe};
 #[cfg(feature = "tokio")]
 pub use udp::{UdpLink, UdpPipe};
+#[cfg(feature = "tokio")]
+pub use uplink::Uplink;
 #[cfg(feature = "std")]
 pub use url::Url;
 #[cfg(feature = "std")]
@@ -116,6 +123,17 @@ pub trait Link {
     fn cycle(&mut self, depth: Depth) -> impl Future<Output = ()> {
         let _ = depth;
         async {}
+    }
+
+    /// Finds out whether a connection to this endpoint can be opened, while another pipe of this link is in
+    /// use; `true` only if it is open. It may be kept for the next [`open`](Self::open). The default is a
+    /// link that cannot have two.
+    ///
+    /// It may wait for as long as the network makes it wait. Cancel-safe: dropping the future abandons the
+    /// trial.
+    fn try_out(&mut self, endpoint: u16) -> impl Future<Output = bool> {
+        let _ = endpoint;
+        async { false }
     }
 
     /// Where the link puts into words what a [`Fault`] cannot hold, if it does.

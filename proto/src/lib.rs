@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod engine;
 mod fault;
 pub mod mem;
+mod refused;
 pub mod session;
 pub mod sn;
 pub mod store;

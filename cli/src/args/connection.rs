@@ -9,7 +9,7 @@ use clap::Args;
 use everlink::{FirstConnect, QoS, Version};
 
 use super::property::Properties;
-use super::road::{RoadArgs, TlsArgs};
+use super::road::{LinkArgs, RoadArgs, TlsArgs};
 use super::store::StoreArgs;
 use super::tap::TapArgs;
 use super::values;
@@ -30,9 +30,10 @@ pub(crate) struct ConnectionArgs {
 
     /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC, mqtts://...
     /// with TLS, ws://HOST[:PORT][/PATH] and wss://... for a WebSocket, unix:///PATH,
-    /// serial:///dev/ttyUSB0?baud=115200
-    #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = BROKER)]
-    pub(crate) url: Option<String>,
+    /// serial:///dev/ttyUSB0?baud=115200. May be repeated: further brokers are tried when those before
+    /// cannot be reached; credentials and topic are the first one's
+    #[arg(short = 'L', long = "url", value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = BROKER)]
+    pub(crate) urls: Vec<String>,
 
     /// Protocol version: 5 or 311
     #[arg(short = 'V', long = "protocol-version", value_name = "VERSION", default_value = "5", help_heading = BROKER,
@@ -45,6 +46,9 @@ pub(crate) struct ConnectionArgs {
 
     #[command(flatten)]
     pub(crate) road: RoadArgs,
+
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,

@@ -16,7 +16,7 @@ pub(crate) use probe::ProbeArgs;
 pub(crate) use property::{OwnedProperty, Packet, Properties, shield};
 pub(crate) use publish::{PubArgs, Source};
 pub(crate) use replay::ReplayArgs;
-pub(crate) use road::TlsArgs;
+pub(crate) use road::{LinkArgs, TlsArgs};
 pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::SubArgs;
 pub(crate) use tap::TapArgs;

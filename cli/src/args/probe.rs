@@ -16,7 +16,7 @@ const WHAT: &str = "What to try";
 #[command(override_usage = "everlink probe [URL | HOST] [FLAGS]")]
 pub(crate) struct ProbeArgs {
     /// The broker: a URL as for -L, or a host name
-    #[arg(value_name = "URL", conflicts_with_all = ["host", "port", "url"])]
+    #[arg(value_name = "URL", conflicts_with_all = ["host", "port", "urls"])]
     pub(crate) broker: Option<String>,
 
     /// Round trips to measure

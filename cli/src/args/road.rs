@@ -1,10 +1,12 @@
 //! Flags about the road to the broker.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::connection::BROKER;
+use super::values;
 
 /// Between us and the broker.
 #[derive(Args)]
@@ -17,6 +19,52 @@ pub(crate) struct RoadArgs {
     /// Send this header with a WebSocket request (may be repeated)
     #[arg(long, value_name = "NAME: VALUE", help_heading = BROKER)]
     pub(crate) ws_header: Vec<String>,
+}
+
+/// Links below the road.
+#[derive(Args)]
+pub(crate) struct LinkArgs {
+    /// Connect through this network interface, or from this local address (may be repeated: the first one that
+    /// leads to a broker is used, and gone back to when it does so again)
+    #[arg(long = "link", value_name = "LINK", value_parser = values::link, help_heading = LINKS)]
+    pub(crate) links: Vec<String>,
+
+    /// Program that brings a link up; no shell reads it. With LINK= in front it is for that --link only
+    #[arg(long = "link-up", value_name = "[LINK=]PROGRAM", help_heading = LINKS)]
+    pub(crate) up: Vec<String>,
+
+    /// Program that takes it down: with --link-up what is done when nothing answers over it
+    #[arg(long = "link-down", value_name = "[LINK=]PROGRAM", help_heading = LINKS)]
+    pub(crate) down: Vec<String>,
+
+    /// Program that resets its device, the last resort
+    #[arg(long = "link-reset", value_name = "[LINK=]PROGRAM", help_heading = LINKS)]
+    pub(crate) reset: Vec<String>,
+
+    /// Program that fails if the link is down, asked before each attempt
+    #[arg(long = "link-status", value_name = "[LINK=]PROGRAM", help_heading = LINKS)]
+    pub(crate) status: Vec<String>,
+
+    /// How long these programs may take before they are killed
+    #[arg(long = "link-time", value_name = "SECS", default_value = "30", allow_negative_numbers = true,
+        value_parser = values::some_seconds, help_heading = LINKS)]
+    pub(crate) time: Duration,
+
+    /// NetworkManager brings each --link up and down (nmcli)
+    #[arg(long, requires = "links", conflicts_with_all = ["up", "down", "status"], help_heading = LINKS)]
+    pub(crate) network_manager: bool,
+
+    /// While connected elsewhere, look so often whether the first choice can be reached again; 0 for never
+    #[arg(long, value_name = "SECS", default_value = "60", allow_negative_numbers = true,
+        value_parser = values::seconds, help_heading = LINKS)]
+    pub(crate) return_after: Duration,
+}
+
+impl LinkArgs {
+    /// Whether a link has to be brought up first, which may take longer than one attempt.
+    pub(crate) fn brings_up(&self) -> bool {
+        self.network_manager || !self.up.is_empty()
+    }
 }
 
 /// TLS.
@@ -70,3 +118,4 @@ impl TlsArgs {
 }
 
 const TLS: &str = "TLS";
+const LINKS: &str = "Links";

@@ -55,6 +55,16 @@ pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// An interface or a local address.
+pub(super) fn link(text: &str) -> Result<String, String> {
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '=');
+    let is_name = (1..=15).contains(&text.len()) && !text.contains(odd);
+    match text.parse::<std::net::IpAddr>().is_ok() || is_name {
+        true => Ok(text.to_owned()),
+        false => Err("neither an address nor the name of an interface".to_owned()),
+    }
+}
+
 /// A Session Expiry Interval, spelled as mosquitto allows.
 pub(super) fn session_expiry(text: &str) -> Result<u32, String> {
     match text {

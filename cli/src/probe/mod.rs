@@ -18,7 +18,7 @@ use report::{Report, Stage};
 pub(crate) async fn run(mut args: ProbeArgs) -> Result<Exit, Failure> {
     if let Some(broker) = args.broker.take() {
         let url = if broker.contains("://") { broker } else { format!("mqtt://{broker}") };
-        args.connection.url = Some(url);
+        args.connection.urls = vec![url];
     }
     explain_yourself(args.connection.debug);
     let topic = args

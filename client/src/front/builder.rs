@@ -15,6 +15,7 @@ use super::handle::{Client, Driver};
 use super::inbox::Front;
 #[cfg(feature = "store")]
 use super::keeper;
+use super::links::Links;
 use super::roads::Roads;
 use super::shared::{Engine_, Shared};
 #[cfg(feature = "record")]
@@ -80,6 +81,7 @@ impl From<UrlError> for BuildError {
 #[must_use]
 pub struct Builder {
     pub(super) roads: Roads,
+    pub(super) links: Links,
     pub(super) config: Config,
     pub(super) options: ConnectOptions,
     authenticator: Option<Box<dyn Authenticator>>,
@@ -97,6 +99,7 @@ impl Builder {
     pub(crate) fn new(url: String) -> Self {
         Self {
             roads: Roads::new(url),
+            links: Links::default(),
             config: Config { seed: random(), ..Config::default() },
             options: ConnectOptions::default(),
             authenticator: None,
@@ -362,6 +365,7 @@ impl Builder {
             authenticator: self.authenticator,
             follow_redirects: self.follow_redirects,
             words: link.words(),
+            links: self.links,
             ..Front::default()
         };
         front.streams.park = park;

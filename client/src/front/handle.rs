@@ -322,6 +322,7 @@ impl<L: Link> Driver<L> {
         self.guard.0.look(|_, front| front.reopen());
         self.inner.open();
         async move {
+            let _watching = super::links::watch(&self.guard.0);
             let fault = match self.inner.pump().await {
                 Finished::Closed => None,
                 Finished::GaveUp(fault) => Some(fault),

@@ -14,6 +14,7 @@ use super::auth::Authenticator;
 use super::connect::{ConnectOptions, push};
 #[cfg(feature = "store")]
 use super::keep::Keep;
+use super::links::Links;
 use super::shared::{BrokerInfo, Engine_, Shared};
 use super::state::Latency;
 use super::streams::{Streams, filter_of};
@@ -53,6 +54,7 @@ pub(crate) struct Front {
     pub(crate) requests: u64,
     /// What the link has to say about its faults.
     pub(crate) words: Option<Words>,
+    pub(crate) links: Links,
 }
 
 impl Front {

@@ -11,6 +11,7 @@ mod inbox;
 mod keep;
 #[cfg(feature = "store")]
 mod keeper;
+mod links;
 mod message;
 mod publish;
 mod request;

@@ -42,7 +42,9 @@ impl Roads {
 }
 
 impl Builder {
-    /// A further broker, tried when the others cannot be reached.
+    /// A further broker, tried when those before it cannot be reached. The first is the first choice: when
+    /// it can be reached again the session [goes back](Self::return_after) there. The session itself moves
+    /// along only if the brokers share it; else what was under way starts anew.
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
         self.roads.urls.push(url.into());
         self
@@ -94,8 +96,8 @@ impl Builder {
 }
 
 impl Roads {
-    /// The link, and how many brokers it leads to. Credentials in a URL take second place.
-    pub(crate) fn link(self, options: &mut ConnectOptions) -> Result<(RoadLink, u16), BuildError> {
+    /// The link. Credentials in a URL take second place.
+    pub(crate) fn link(self, options: &mut ConnectOptions) -> Result<RoadLink, BuildError> {
         let mut roads = Vec::with_capacity(self.urls.len());
         for url in &self.urls {
             if url.is_empty() {
@@ -107,7 +109,6 @@ impl Roads {
             }
             roads.push(url.road);
         }
-        let count = u16::try_from(roads.len()).unwrap_or(u16::MAX);
         let has_tls = roads.iter().any(Road::is_tls);
         let link = RoadLink::new(roads, self.tcp);
         #[cfg(feature = "tls")]
@@ -123,7 +124,7 @@ impl Roads {
         let link = self.headers.iter().try_fold(link, |link, header| {
             Ok::<_, BuildError>(link.websocket_header(header.parse()?))
         })?;
-        Ok((link, count))
+        Ok(link)
     }
 }
 

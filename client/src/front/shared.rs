@@ -268,6 +268,7 @@ fn state((status, stopped): &(Status, bool), start: tokio::time::Instant) -> Sta
     State {
         step: status.step,
         since: instant(status.since),
+        endpoint: status.endpoint,
         fault: status.fault,
         attempts: status.attempts,
         next_attempt: status.next_attempt.map(instant),
@@ -357,6 +358,9 @@ impl Share for DriverShare {
     fn redirect(&self, front: &mut Front, mut apply: impl FnMut(&str, bool) -> bool) {
         if let Some((server, permanent)) = front.redirect.take() {
             let used = apply(&server, permanent);
+            if used && permanent {
+                front.links.places.clear();
+            }
             tracing::info!(server, permanent, used, "the broker names another server");
         }
     }

@@ -12,6 +12,8 @@ pub struct State {
     pub step: Step,
     /// Since when.
     pub since: Instant,
+    /// Which endpoint is in use, or is tried next; see [`Client::endpoint`](crate::Client::endpoint).
+    pub endpoint: u16,
     /// The last fault since the session was last up.
     pub fault: Option<Fault>,
     /// Failed attempts in a row.

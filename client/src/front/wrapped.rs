@@ -28,8 +28,8 @@ impl Builder {
         mut self,
         wrap: impl FnOnce(RoadLink) -> L,
     ) -> Result<(Client, Driver<L>), BuildError> {
-        let (link, brokers) = std::mem::take(&mut self.roads).link(&mut self.options)?;
-        self.config.endpoints = brokers;
+        let link = std::mem::take(&mut self.roads).link(&mut self.options)?;
+        let link = self.links.below(link, &mut self.config);
         self.build_over(wrap(link))
     }
 

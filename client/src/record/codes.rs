@@ -49,6 +49,8 @@ pub(super) mod input {
     pub(in super::super) const WROTE: u8 = 7;
     pub(in super::super) const CLOSED: u8 = 8;
     pub(in super::super) const TICK: u8 = 9;
+    pub(in super::super) const TRIED: u8 = 10;
+    pub(in super::super) const NETWORK_CHANGED: u8 = 11;
 }
 
 const STEPS: [Step; 11] = [
@@ -89,7 +91,7 @@ const POLICIES: [WhenFull; 5] = [
 ];
 
 /// The causes without a number of their own; those with one follow behind them.
-const CAUSES: [Cause; 16] = [
+const CAUSES: [Cause; 18] = [
     Cause::UnknownHost,
     Cause::ResolverFailed,
     Cause::Refused,
@@ -106,6 +108,8 @@ const CAUSES: [Cause; 16] = [
     Cause::WrongProtocol,
     Cause::NotFound,
     Cause::Requested,
+    Cause::NetworkChanged,
+    Cause::Returning,
 ];
 const IO: u8 = 128;
 const REFUSED_BY_BROKER: u8 = 129;
@@ -159,6 +163,7 @@ impl Put {
             Output::Event(Event::Down(fault)) => self.byte(5).fault(fault),
             Output::Event(Event::GaveUp(fault)) => self.byte(6).fault(fault),
             Output::Event(Event::Closed) => self.byte(7),
+            Output::Try { endpoint } => self.byte(10).number(endpoint.into()),
             Output::Wait(None) => self.byte(8),
             Output::Wait(Some(at)) => {
                 self.byte(9).signed(at.as_micros().wrapping_sub(now.as_micros()) as i64)
@@ -218,6 +223,7 @@ impl Get<'_> {
                 let at = now.as_micros().wrapping_add(self.signed()? as u64);
                 Output::Wait(Some(Instant::from_micros(at)))
             }
+            10 => Output::Try { endpoint: self.small()? },
             _ => return None,
         })
     }
@@ -240,6 +246,7 @@ mod tests {
         let io = [Cause::Io(-7), Cause::RefusedByBroker(reason), Cause::Protocol(reason)];
         let mut outputs = vec![
             Output::Open { endpoint: 300 },
+            Output::Try { endpoint: 301 },
             Output::Connect,
             Output::Send(70_000),
             Output::Close(Depth::Device),

@@ -252,6 +252,11 @@ impl Replay {
                 (Input::Closed(fault), "closed", fault.to_string())
             }
             inputs::TICK => (Input::Tick, "tick", String::new()),
+            inputs::TRIED => {
+                let open = get.flag()?;
+                (Input::Tried { open }, "tried", if open { "it is open" } else { "in vain" }.into())
+            }
+            inputs::NETWORK_CHANGED => (Input::NetworkChanged, "network changed", String::new()),
             _ => return None,
         })
     }
@@ -406,6 +411,7 @@ impl Replay {
     fn words(&self, output: Output) -> String {
         match output {
             Output::Open { endpoint } => format!("open road {endpoint}"),
+            Output::Try { endpoint } => format!("try out road {endpoint}"),
             Output::Connect => "ask for CONNECT".into(),
             Output::Send(n) => format!("send {n} bytes"),
             Output::Close(depth) => format!("close: {depth:?}").to_lowercase(),

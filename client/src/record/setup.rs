@@ -32,6 +32,7 @@ impl Setup {
 }
 
 /// Every field, taken apart by name so that none is forgotten.
+// long: a list of fields
 fn config(config: &Config, put: &mut Put) {
     let Config {
         version,
@@ -54,7 +55,10 @@ fn config(config: &Config, put: &mut Put) {
         backoff: Backoff { min, max, refused, stable },
         first_connect,
         endpoints,
-        ladder: Ladder { pipe_hold, link_after, link_hold, device_after, device_hold },
+        shared_links,
+        return_after,
+        ladder:
+            Ladder { pipe_hold, link_after, link_hold, device_after, device_hold, spare_working },
         topic_alias_maximum,
         topic_aliases,
         first_packet_id,
@@ -64,7 +68,7 @@ fn config(config: &Config, put: &mut Put) {
         Version::V311 => 4,
         Version::V5 => 5,
     });
-    for flag in [adaptive, clean_start, clean_reconnect, ephemeral] {
+    for flag in [adaptive, clean_start, clean_reconnect, ephemeral, spare_working] {
         put.byte((*flag).into());
     }
     for small in [keep_alive, receive_maximum, window, endpoints, topic_alias_maximum] {
@@ -72,8 +76,14 @@ fn config(config: &Config, put: &mut Put) {
     }
     put.number((*topic_aliases).into()).number((*first_packet_id).into());
     put.byte(*max_repeats);
-    for number in [session_expiry, maximum_packet_size, largest_in_pieces, link_after, device_after]
-    {
+    for number in [
+        session_expiry,
+        maximum_packet_size,
+        largest_in_pieces,
+        link_after,
+        device_after,
+        shared_links,
+    ] {
         put.number((*number).into());
     }
     for size in [transmit_buffer, messages, bytes] {
@@ -81,7 +91,7 @@ fn config(config: &Config, put: &mut Put) {
     }
     put.policy(*when_full);
     let times = [ping_interval, response_time, open_timeout, min, max, refused, stable];
-    for time in times.into_iter().chain([pipe_hold, link_hold, device_hold]) {
+    for time in times.into_iter().chain([pipe_hold, link_hold, device_hold, return_after]) {
         put.number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
     match first_connect {
@@ -92,6 +102,7 @@ fn config(config: &Config, put: &mut Put) {
     put.number(*seed);
 }
 
+// long: a list of fields
 fn read(get: &mut Get<'_>) -> Option<Config> {
     let mut config = Config::default();
     let c = &mut config;
@@ -100,7 +111,13 @@ fn read(get: &mut Get<'_>) -> Option<Config> {
         5 => Version::V5,
         _ => return None,
     };
-    for flag in [&mut c.adaptive, &mut c.clean_start, &mut c.clean_reconnect, &mut c.ephemeral] {
+    for flag in [
+        &mut c.adaptive,
+        &mut c.clean_start,
+        &mut c.clean_reconnect,
+        &mut c.ephemeral,
+        &mut c.ladder.spare_working,
+    ] {
         *flag = get.flag()?;
     }
     for small in [
@@ -121,6 +138,7 @@ fn read(get: &mut Get<'_>) -> Option<Config> {
         &mut c.largest_in_pieces,
         &mut c.ladder.link_after,
         &mut c.ladder.device_after,
+        &mut c.shared_links,
     ] {
         *number = get.small()?;
     }
@@ -139,6 +157,7 @@ fn read(get: &mut Get<'_>) -> Option<Config> {
         &mut c.ladder.pipe_hold,
         &mut c.ladder.link_hold,
         &mut c.ladder.device_hold,
+        &mut c.return_after,
     ] {
         *time = Duration::from_nanos(get.number()?);
     }
@@ -189,12 +208,15 @@ mod tests {
             },
             first_connect: FirstConnect::Retry(19),
             endpoints: 20,
+            shared_links: 201,
+            return_after: Duration::from_millis(202),
             ladder: Ladder {
                 pipe_hold: Duration::from_millis(21),
                 link_after: 22,
                 link_hold: Duration::from_millis(23),
                 device_after: 24,
                 device_hold: Duration::from_millis(25),
+                spare_working: true,
             },
             topic_alias_maximum: 26,
             topic_aliases: 27,

@@ -158,6 +158,8 @@ impl Tape {
             }
             Input::Closed(fault) => drop(self.put.byte(inputs::CLOSED).fault(*fault)),
             Input::Tick => drop(self.put.byte(inputs::TICK)),
+            Input::Tried { open } => drop(self.put.byte(inputs::TRIED).byte((*open).into())),
+            Input::NetworkChanged => drop(self.put.byte(inputs::NETWORK_CHANGED)),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{Progress, TcpLink, Words};
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     #[cfg(feature = "proxy")]
-    pub(super) proxy: Option<std::boxed::Box<(crate::Proxy, TcpLink)>>,
+    pub(super) proxy: Option<std::boxed::Box<crate::Proxy>>,
     #[cfg(feature = "tls")]
     pub(super) tls: crate::tls::TlsLayer,
     #[cfg(feature = "ws")]
@@ -88,13 +88,14 @@ impl Layers {
         broker: &Endpoint,
         progress: &Progress,
     ) -> Result<(TcpStream, Heard), Fault> {
-        let Some(way) = &mut self.proxy else {
-            return tcp.connect(0, progress).await;
+        let Some(proxy) = &mut self.proxy else {
+            return dial(tcp, &self.words, progress).await;
         };
-        let (proxy, tcp) = way.as_mut();
-        let (mut stream, heard) = tcp.connect(0, progress).await.inspect_err(|fault| {
+        let dialled = tcp.connect(0, progress).await;
+        let (mut stream, heard) = dialled.inspect_err(|fault| {
             let line = std::format!("proxy {}: {}", proxy.endpoint(), fault.cause);
             self.words.say(fault.cause, &line);
+            tcp.explain(fault, &self.words);
         })?;
         progress.set(Step::Proxy);
         proxy.tunnel(&mut stream, broker, &self.words).await?;
@@ -110,7 +111,7 @@ impl Layers {
         _: &Endpoint,
         progress: &Progress,
     ) -> Result<(TcpStream, Heard), Fault> {
-        tcp.connect(0, progress).await
+        dial(tcp, &self.words, progress).await
     }
 
     #[cfg(feature = "tls")]
@@ -145,6 +146,15 @@ impl Layers {
         let pipe = crate::ws::WsPipe::new(wire, heard, self.words.clone(), unread);
         Ok(Box::new(pipe.map_err(failed)?))
     }
+}
+
+async fn dial(
+    tcp: &mut TcpLink,
+    words: &Words,
+    progress: &Progress,
+) -> Result<(TcpStream, Heard), Fault> {
+    let dialled = tcp.connect(0, progress).await;
+    dialled.inspect_err(|fault| tcp.explain(fault, words))
 }
 
 /// As HTTP wants it: the port only if it is not the usual one.

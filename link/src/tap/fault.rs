@@ -186,6 +186,10 @@ impl<L: Link, A: Alarm> Link for FaultLink<L, A> {
         self.link.cycle(depth).await;
     }
 
+    async fn try_out(&mut self, endpoint: u16) -> bool {
+        self.link.try_out(endpoint).await
+    }
+
     #[cfg(feature = "std")]
     fn words(&self) -> Option<crate::Words> {
         self.link.words()

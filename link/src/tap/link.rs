@@ -54,6 +54,10 @@ impl<L: Link, T: Tap + Clone> Link for TapLink<L, T> {
         self.link.cycle(depth).await;
     }
 
+    async fn try_out(&mut self, endpoint: u16) -> bool {
+        self.link.try_out(endpoint).await
+    }
+
     #[cfg(feature = "std")]
     fn words(&self) -> Option<crate::Words> {
         self.link.words()

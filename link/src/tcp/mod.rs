@@ -71,7 +71,14 @@ pub struct TcpLink {
     detour: Option<Route>,
     lookup: Lookup,
     options: TcpOptions,
+    /// What was in the way of the last attempt.
+    #[cfg(all(target_os = "linux", feature = "netlink"))]
+    obstacle: Option<std::boxed::Box<crate::netlink::Obstacle>>,
 }
+
+/// How long to wait for the resolver when no interface is up: a name of this machine needs no more.
+#[cfg(all(target_os = "linux", feature = "netlink"))]
+const HOPELESS: Duration = Duration::from_millis(300);
 
 impl TcpLink {
     /// A link to these endpoints; [`Link::open`] counts them from 0, and around. With none, every
@@ -82,6 +89,8 @@ impl TcpLink {
             detour: None,
             lookup: Lookup::new(SystemResolver),
             options: TcpOptions::default(),
+            #[cfg(all(target_os = "linux", feature = "netlink"))]
+            obstacle: None,
         }
     }
 
@@ -111,20 +120,26 @@ impl TcpLink {
         progress: &Progress,
     ) -> Result<(TcpStream, Heard), Fault> {
         progress.set(Step::Resolve);
+        let patience = self.before()?;
         let mut detour = self.detour.take();
         let count = self.routes.len().max(1);
-        let listed = self.routes.get_mut(usize::from(endpoint) % count);
+        let number = usize::from(endpoint) % count;
         let no_route = Fault::new(Step::Resolve, Cause::UnknownHost);
-        let route = detour.as_mut().or(listed).ok_or(no_route)?;
+        let route = detour.as_mut().or(self.routes.get_mut(number)).ok_or(no_route)?;
 
         route.judge();
-        let looked_up = self.lookup.refresh(route, self.options.resolve_timeout).await;
+        let looked_up = self.lookup.refresh(route, patience).await;
         let addresses = route.candidates(self.options.local_address);
         if addresses.is_empty() {
             let unreachable = Fault::new(Step::Transport, Cause::Unreachable);
-            return Err(looked_up.err().unwrap_or(unreachable));
+            let fault = looked_up.err().unwrap_or(unreachable);
+            return Err(self.in_the_way(&[]).filter(|_| fault != unreachable).unwrap_or(fault));
+        }
+        if let Some(fault) = self.in_the_way(&addresses) {
+            return Err(fault);
         }
         progress.set(Step::Transport);
+        let route = detour.as_mut().or(self.routes.get_mut(number)).ok_or(no_route)?;
         let options = &self.options;
         match race::race(addresses, options.stagger, |address| dial(address, options)).await {
             Ok((address, stream)) => Ok((stream, route.trust(address))),
@@ -132,6 +147,61 @@ impl TcpLink {
             Err(cause) => Err(looked_up.err().unwrap_or(Fault::new(Step::Transport, cause))),
         }
     }
+}
+
+#[cfg(all(target_os = "linux", feature = "netlink"))]
+impl TcpLink {
+    /// How long to wait for the resolver, unless the link is down that everything has to go over.
+    fn before(&mut self) -> Result<Duration, Fault> {
+        use crate::netlink::{Obstacle, way_out};
+        let obstacle = way_out(self.options.interface.as_deref());
+        match obstacle {
+            Some(obstacle) if self.options.interface.is_some() => Err(self.obstructed(obstacle)),
+            Some(Obstacle::Nothing) => Ok(self.options.resolve_timeout.min(HOPELESS)),
+            _ => Ok(self.options.resolve_timeout),
+        }
+    }
+
+    /// Whether it is the link that keeps us from all of these addresses, or from the resolver if there is none.
+    fn in_the_way(&mut self, addresses: &[SocketAddr]) -> Option<Fault> {
+        use crate::netlink::{obstacle, way_out};
+        let interface = self.options.interface.as_deref();
+        let found = match addresses {
+            [] => way_out(interface),
+            _ => obstacle(&addresses.iter().map(SocketAddr::ip).collect::<Vec<_>>(), interface),
+        };
+        found.map(|found| self.obstructed(found))
+    }
+
+    fn obstructed(&mut self, by: crate::netlink::Obstacle) -> Fault {
+        let cause = match by {
+            crate::netlink::Obstacle::Missing(_) => Cause::NotFound,
+            _ => Cause::Unreachable,
+        };
+        self.obstacle = Some(std::boxed::Box::new(by));
+        Fault::new(Step::Link, cause)
+    }
+
+    /// Says in words what was in the way, if that was it.
+    pub(crate) fn explain(&self, fault: &Fault, words: &crate::Words) {
+        if let Some(obstacle) = self.obstacle.as_deref().filter(|_| fault.step == Step::Link) {
+            words.say(fault.cause, &std::string::ToString::to_string(obstacle));
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", feature = "netlink")))]
+impl TcpLink {
+    fn before(&mut self) -> Result<Duration, Fault> {
+        Ok(self.options.resolve_timeout)
+    }
+
+    fn in_the_way(&mut self, _: &[SocketAddr]) -> Option<Fault> {
+        None
+    }
+
+    /// There is nothing to say.
+    pub(crate) fn explain(&self, _: &Fault, _: &crate::Words) {}
 }
 
 /// Set when a byte came over a connection.
