@@ -51,6 +51,58 @@ impl Config {
     }
 }
 
+/// Memory that is lent, or one's own.
+#[derive(Debug)]
+pub(crate) enum Bytes<'m> {
+    Lent(&'m mut [u8]),
+    #[cfg(feature = "alloc")]
+    Own(alloc::boxed::Box<[u8]>),
+}
+
+impl core::ops::Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            #[cfg(feature = "alloc")]
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
+impl core::ops::DerefMut for Bytes<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            #[cfg(feature = "alloc")]
+            Self::Own(bytes) => bytes,
+        }
+    }
+}
+
+/// Sizes of what a tether keeps, as those of [`Memory`], where there is an allocator.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes of messages to be sent; each takes 3 more.
+    pub send: u16,
+    /// The longest message that can be received.
+    pub message: u16,
+    /// Frames that may come too early: 1 to 4.
+    pub window: u8,
+    /// The longest frame that can be received, header included: 24 at least.
+    pub frame: u16,
+}
+
+#[cfg(feature = "alloc")]
+impl Default for Sizes {
+    /// For a machine that need not count bytes, on a serial line.
+    fn default() -> Self {
+        Self { send: 16 * 1024, message: 8 * 1024, window: 4, frame: 261 }
+    }
+}
+
 /// What a tether keeps: `SEND` bytes of messages to be sent (each takes 3 more), one message of up to
 /// `MESSAGE` bytes being received, and up to `WINDOW` (1 to 4) frames of up to `FRAME` bytes, header
 /// included, that came too early. The other end is told `MESSAGE`, `WINDOW` and `FRAME`.

@@ -1,5 +1,6 @@
 //! Frames that came: put in order, and together.
 
+use crate::config::Bytes;
 use crate::frame::{Channel, Fragment, Report, after, distance};
 
 const WINDOW: usize = 4;
@@ -8,13 +9,15 @@ const WINDOW: usize = 4;
 #[derive(Clone, Copy, Debug)]
 struct Early {
     fragment: Fragment,
+    /// Which of the pieces holds it.
+    piece: usize,
     len: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct Incoming<'m> {
     /// The message being put together, or waiting to be taken.
-    message: &'m mut [u8],
+    message: Bytes<'m>,
     len: usize,
     /// It is whole.
     ready: Option<Channel>,
@@ -22,8 +25,8 @@ pub(crate) struct Incoming<'m> {
     begun: bool,
     /// A message that does not fit, or whose beginning is missing, is skipped to its end.
     skipping: bool,
-    /// `window` pieces of `frame` bytes, by sequence number.
-    early: &'m mut [u8],
+    /// `window` pieces of `frame` bytes.
+    early: Bytes<'m>,
     frame: usize,
     kept: [Option<Early>; WINDOW],
     window: u8,
@@ -43,7 +46,7 @@ pub(crate) enum Took {
 
 impl<'m> Incoming<'m> {
     /// `early` holds `window` frames.
-    pub(crate) fn new(message: &'m mut [u8], early: &'m mut [u8], window: usize) -> Self {
+    pub(crate) fn new(message: Bytes<'m>, early: Bytes<'m>, window: usize) -> Self {
         let window = window.clamp(1, WINDOW);
         let frame = early.len() / window;
         Self {
@@ -112,12 +115,17 @@ impl<'m> Incoming<'m> {
             let spoiled = self.add(fragment, None, bytes) | self.advance();
             return if spoiled { Took::Spoiled } else { Took::New };
         }
-        let slot = usize::from(fragment.number % self.window) * self.frame;
-        let Some(room) = self.early.get_mut(slot..slot + bytes.len()) else {
+        let taken = |piece| self.kept.iter().flatten().any(|early| early.piece == piece);
+        let piece = (0..usize::from(self.window)).find(|piece| !taken(*piece));
+        let Some(piece) = piece.filter(|_| bytes.len() <= self.frame) else {
+            return Took::Spoiled;
+        };
+        let start = piece * self.frame;
+        let Some(room) = self.early.get_mut(start..start + bytes.len()) else {
             return Took::Spoiled;
         };
         room.copy_from_slice(bytes);
-        self.kept[place] = Some(Early { fragment, len: bytes.len() });
+        self.kept[place] = Some(Early { fragment, piece, len: bytes.len() });
         Took::New
     }
 
@@ -128,8 +136,8 @@ impl<'m> Incoming<'m> {
             let place = self.place(self.next);
             let Some(early) = self.kept[place].take() else { break };
             self.next = after(self.next, 1);
-            let slot = usize::from(early.fragment.number % self.window) * self.frame;
-            spoiled |= self.add(early.fragment, Some((slot, early.len)), &[]);
+            let start = early.piece * self.frame;
+            spoiled |= self.add(early.fragment, Some((start, early.len)), &[]);
         }
         spoiled
     }
@@ -144,7 +152,7 @@ impl<'m> Incoming<'m> {
             (spoiled, self.skipping) = (true, true);
         }
         let bytes = match kept {
-            Some((slot, len)) => self.early.get(slot..slot + len).unwrap_or(&[]),
+            Some((start, len)) => self.early.get(start..start + len).unwrap_or(&[]),
             None => bytes,
         };
         if !self.skipping {

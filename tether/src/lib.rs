@@ -28,6 +28,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 mod api;
 mod config;
 mod frame;
@@ -39,6 +42,8 @@ pub mod stream;
 mod tether;
 
 pub use api::{Event, Loss, Output, Refused, Stats};
+#[cfg(feature = "alloc")]
+pub use config::Sizes;
 pub use config::{Config, Memory};
 pub use frame::{Channel, HEADER};
 pub use tether::Tether;

@@ -2,7 +2,7 @@
 
 use everlink_proto::time::Instant;
 
-use crate::config::Config;
+use crate::config::{Bytes, Config};
 use crate::frame::{Channel, Fragment, HEADER, Report, after, distance};
 use crate::round_trip::RoundTrip;
 
@@ -29,7 +29,7 @@ struct Sent {
 
 #[derive(Debug)]
 pub(crate) struct Outgoing<'m> {
-    buffer: &'m mut [u8],
+    buffer: Bytes<'m>,
     used: usize,
     /// Where the next byte is that no frame has carried yet; within a message or at a record.
     cut: usize,
@@ -59,7 +59,7 @@ pub(crate) enum Next {
 }
 
 impl<'m> Outgoing<'m> {
-    pub(crate) fn new(buffer: &'m mut [u8]) -> Self {
+    pub(crate) fn new(buffer: Bytes<'m>) -> Self {
         Self { buffer, used: 0, cut: 0, rest: None, sent: [None; WINDOW], next: 0 }
     }
 

@@ -3,7 +3,7 @@
 use everlink_proto::time::{Duration, Instant};
 
 use crate::api::{Loss, Refused, Stats};
-use crate::config::{Config, Memory};
+use crate::config::{Bytes, Config, Memory};
 use crate::frame::{Channel, Fragment, Frame, Hello, Report, tag};
 use crate::incoming::{Incoming, Took};
 use crate::outgoing::Outgoing;
@@ -57,7 +57,28 @@ impl<'m> Tether<'m> {
         epoch: u32,
         memory: &'m mut Memory<SEND, MESSAGE, WINDOW, FRAME>,
     ) -> Self {
-        let (never, early) = (Instant::default(), memory.early.as_flattened_mut());
+        let early = Bytes::Lent(memory.early.as_flattened_mut());
+        let out = Outgoing::new(Bytes::Lent(&mut memory.send));
+        Self::with(
+            config,
+            epoch,
+            out,
+            Incoming::new(Bytes::Lent(&mut memory.message), early, WINDOW),
+        )
+    }
+
+    /// As [`new`](Self::new), in memory of its own. Sizes out of range are brought into it.
+    #[cfg(feature = "alloc")]
+    pub fn owned(config: Config, epoch: u32, sizes: crate::Sizes) -> Tether<'static> {
+        let bytes = |len: usize| Bytes::Own(alloc::vec![0; len].into_boxed_slice());
+        let window = usize::from(sizes.window.clamp(1, 4));
+        let early = bytes(window * usize::from(sizes.frame.max(24)));
+        let inn = Incoming::new(bytes(sizes.message.max(1).into()), early, window);
+        Tether::with(config, epoch, Outgoing::new(bytes(sizes.send.into())), inn)
+    }
+
+    fn with(config: Config, epoch: u32, out: Outgoing<'m>, inn: Incoming<'m>) -> Self {
+        let never = Instant::default();
         Self {
             config,
             epoch: epoch.max(1),
@@ -67,8 +88,8 @@ impl<'m> Tether<'m> {
             fresh: true,
             down: None,
             risen: None,
-            out: Outgoing::new(&mut memory.send),
-            inn: Incoming::new(&mut memory.message, early, WINDOW),
+            out,
+            inn,
             times: RoundTrip::new(),
             announced: false,
             hello: Some(never),

@@ -32,11 +32,21 @@ fn both_ends_come_up_and_a_message_crosses() {
 /// 200 bytes in frames of 32, a fifth of which is lost.
 #[test]
 fn every_message_comes_once_and_in_order_over_bad_air() {
+    over_bad_air::<4>(100);
+    over_bad_air::<3>(50);
+    over_bad_air::<2>(50);
+    over_bad_air::<1>(20);
+}
+
+fn over_bad_air<const WINDOW: usize>(seeds: u64) {
     let ms = Duration::from_millis;
     let air = Air { loss: 20, doubles: 10, quickest: ms(1), slowest: ms(40) };
-    for seed in 0..200 {
-        let mut memory = memory();
-        let mut pair = small(Config::radio(), air, seed, &mut memory);
+    for seed in 0..seeds {
+        let (mut a, mut b) =
+            (Memory::<2048, 256, WINDOW, 32>::new(), Memory::<2048, 256, WINDOW, 32>::new());
+        let config = Config::radio();
+        let ends = [Tether::new(config, 11, &mut a), Tether::new(config, 22, &mut b)];
+        let mut pair = support::Pair::new(air, seed, ends);
         pair.both_up();
         let mut next = [0u32; 2];
         let deadline = pair.now + Duration::from_secs(600);
@@ -287,4 +297,21 @@ fn a_serial_line_is_used_well() {
     println!("{:.1} % of the line", share * 100.0);
     assert!(share > 0.8, "{share}");
     assert_eq!(ends[0].stats().frames_again, 0);
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn in_memory_of_its_own() {
+    use everlink_tether::Sizes;
+    let config = Config::serial();
+    // Whatever is asked for, it is a tether.
+    let least = Sizes { send: 100, message: 0, window: 0, frame: 0 };
+    let ends = [Tether::owned(config, 1, Sizes::default()), Tether::owned(config, 2, least)];
+    let mut pair = support::Pair::new(Air::clear(), 1, ends);
+    pair.both_up();
+    pair.ends[1].send(Channel::Sn, &[7; 90]).unwrap();
+    pair.ends[0].send(Channel::Sn, &[8]).unwrap();
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.got, [[(Channel::Sn, vec![7; 90])], [(Channel::Sn, vec![8])]]);
+    assert_eq!(pair.ends[0].send(Channel::Sn, &[8; 2]), Err(Refused::TooLong));
 }
