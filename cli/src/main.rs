@@ -8,6 +8,7 @@ mod args;
 mod connect;
 mod demo;
 mod exit;
+mod gateway;
 mod identity;
 mod links;
 mod notice;
@@ -42,6 +43,8 @@ enum Command {
     Sub(Box<args::SubArgs>),
     /// Try every stage of the way to a broker, and say what broke
     Probe(Box<args::ProbeArgs>),
+    /// Let MQTT-SN nodes reach an MQTT broker
+    Gateway(Box<args::GatewayArgs>),
     /// Watch messages survive a broken network; everything is in this process
     Demo(demo::DemoArgs),
     /// Play a recording of `--record` to the engine again, and show every decision
@@ -58,6 +61,7 @@ fn main() {
         Ok(Cli { command: Command::Sub(args) }) => exit::run(subscribe::run(*args)),
         Ok(Cli { command: Command::Probe(args) }) => exit::run(probe::run(*args)),
         Ok(Cli { command: Command::Replay(args) }) => replay::run(&args),
+        Ok(Cli { command: Command::Gateway(args) }) => exit::run(gateway::run(*args)),
         Ok(Cli { command: Command::Demo(args) }) => demo::run(&args),
         Ok(Cli { command: Command::Store(command) }) => exit::run(store::run(command)),
         Err(error) => usage::explain(&error),

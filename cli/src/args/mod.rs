@@ -1,6 +1,7 @@
 //! What may be typed. The letters are those of mosquitto's clients.
 
 mod connection;
+mod gateway;
 mod probe;
 mod property;
 mod publish;
@@ -12,6 +13,7 @@ mod tap;
 mod values;
 
 pub(crate) use connection::ConnectionArgs;
+pub(crate) use gateway::GatewayArgs;
 pub(crate) use probe::ProbeArgs;
 pub(crate) use property::{OwnedProperty, Packet, Properties, shield};
 pub(crate) use publish::{PubArgs, Source};

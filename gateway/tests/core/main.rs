@@ -1,0 +1,7 @@
+//! The core alone: time is an argument, the world around it a list.
+
+mod delivery;
+mod hostile;
+mod publication;
+mod supervision;
+mod world;
