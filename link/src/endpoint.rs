@@ -10,6 +10,9 @@ pub const MQTT_PORT: u16 = 1883;
 /// The port of MQTT over TLS.
 pub const MQTTS_PORT: u16 = 8883;
 
+/// The port that MQTT-SN gateways listen at by custom.
+pub const MQTTSN_PORT: u16 = 10_000;
+
 /// The port of HTTP, and of WebSockets.
 pub const HTTP_PORT: u16 = 80;
 /// The port of HTTPS, and of WebSockets over TLS.

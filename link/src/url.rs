@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use crate::endpoint::{Endpoint, EndpointError, HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
+use crate::endpoint::{
+    Endpoint, EndpointError, HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT, MQTTSN_PORT,
+};
 use crate::road::{Road, SerialPort, WEBSOCKET_PATH};
 
 /// Where a broker is and who we are, as written in one line.
@@ -95,7 +97,7 @@ impl From<EndpointError> for UrlError {
 impl FromStr for Url {
     type Err = UrlError;
 
-    /// Reads `mqtt://` (or `tcp://`), `mqtts://` (or `ssl://`, `tls://`), `ws://`, `wss://`,
+    /// Reads `mqtt://` (or `tcp://`), `mqtts://` (or `ssl://`, `tls://`), `mqttsn://`, `ws://`, `wss://`,
     /// `unix:///path` and `serial:///device?baud=N&flow=hardware`, and `host` or `host:port` without
     /// a scheme. The default ports are 1883, 8883, 80 and 443.
     fn from_str(text: &str) -> Result<Self, UrlError> {
@@ -128,6 +130,7 @@ impl FromStr for Url {
 enum Scheme {
     Mqtt,
     Mqtts,
+    Sn,
     Ws,
     Wss,
     Unix,
@@ -142,6 +145,7 @@ impl Scheme {
         let (scheme, offered) = match text.as_str() {
             "mqtt" | "tcp" => (Self::Mqtt, true),
             "mqtts" | "ssl" | "tls" => (Self::Mqtts, cfg!(feature = "tls")),
+            "mqttsn" | "mqtt-sn" => (Self::Sn, cfg!(feature = "tokio")),
             "ws" => (Self::Ws, cfg!(feature = "ws")),
             "wss" => (Self::Wss, cfg!(all(feature = "ws", feature = "tls"))),
             "unix" => (Self::Unix, cfg!(unix)),
@@ -162,6 +166,7 @@ impl Scheme {
             Self::Mqtts => (true, MQTTS_PORT),
             Self::Ws => (false, HTTP_PORT),
             Self::Wss => (true, HTTPS_PORT),
+            Self::Sn => return Ok(Road::Sn(Endpoint::parse(host, MQTTSN_PORT)?)),
             Self::Unix => return Ok(Road::Unix(local("unix", host, path)?)),
             #[cfg(feature = "esp-at")]
             Self::EspAt => return Err(UrlError::BadPath),
@@ -331,6 +336,8 @@ mod tests {
             ("mqtts://shed", "mqtts://shed:8883"),
             ("SSL://shed:1/topic", "mqtts://shed:1"),
             ("tls://[::1]", "mqtts://[::1]:8883"),
+            ("mqttsn://shed", "mqttsn://shed:10000"),
+            ("mqtt-sn://[::1]:7", "mqttsn://[::1]:7"),
             ("ws://shed", "ws://shed:80/mqtt"),
             ("ws://shed:7/", "ws://shed:7/"),
             ("wss://shed/a?b=c#d", "wss://shed:443/a?b=c"),

@@ -5,19 +5,19 @@ use std::time::Duration;
 use everlink_link::url::UrlError;
 use everlink_link::{Link, RoadLink};
 use everlink_proto::engine::WhenFull;
-use everlink_proto::session::{Backoff, Config, FirstConnect, Ladder, Memory, Session};
-use everlink_proto::store::RamStore;
+use everlink_proto::session::{Backoff, Config, FirstConnect, Ladder};
 use everlink_proto::wire::{Property, Version};
 
 use super::auth::Authenticator;
 use super::connect::{ConnectOptions, Credentials, Will, push};
+use super::engine::Engine_;
 use super::handle::{Client, Driver};
 use super::inbox::Front;
 #[cfg(feature = "store")]
 use super::keeper;
 use super::links::Links;
 use super::roads::Roads;
-use super::shared::{Engine_, Shared};
+use super::shared::Shared;
 #[cfg(feature = "record")]
 use crate::record::{Recorder, Tape};
 #[cfg(feature = "store")]
@@ -30,6 +30,9 @@ pub enum BuildError {
     /// The broker's address cannot be understood.
     #[error("broker address: {0}")]
     Url(UrlError),
+    /// Some addresses are of brokers, some of MQTT-SN gateways.
+    #[error("brokers (mqtt://) and MQTT-SN gateways (mqttsn://) cannot be mixed")]
+    Mixed,
     /// No broker was named.
     #[error("no broker was named")]
     NoBroker,
@@ -86,11 +89,13 @@ pub struct Builder {
     pub(super) options: ConnectOptions,
     authenticator: Option<Box<dyn Authenticator>>,
     follow_redirects: bool,
-    ephemeral: Option<bool>,
+    pub(super) ephemeral: Option<bool>,
     /// The limits of the queue were asked for.
     queue_given: bool,
+    /// MQTT-SN, in messages of at most so many octets.
+    pub(super) sn: Option<usize>,
     #[cfg(feature = "store")]
-    store: Option<FileStore>,
+    pub(super) store: Option<FileStore>,
     #[cfg(feature = "record")]
     pub(super) recorder: Option<Recorder>,
 }
@@ -106,6 +111,7 @@ impl Builder {
             follow_redirects: true,
             ephemeral: None,
             queue_given: false,
+            sn: None,
             #[cfg(feature = "store")]
             store: None,
             #[cfg(feature = "record")]
@@ -329,6 +335,9 @@ impl Builder {
     /// # Errors
     /// As [`build`](Self::build).
     pub fn build_over<L: Link>(mut self, link: L) -> Result<(Client, Driver<L>), BuildError> {
+        if self.sn.is_some() {
+            self.prepare_node()?;
+        }
         #[cfg(feature = "store")]
         if let Some(store) = &self.store {
             keeper::prepare(store, &mut self.options, &mut self.config)?;
@@ -350,16 +359,11 @@ impl Builder {
         self.config.transmit_buffer = self.config.transmit_buffer.max(connect + 1024).max(70_000);
         let (receive, transmit) =
             (self.config.maximum_packet_size as usize, self.config.transmit_buffer);
-        let store = match self.config.queue.when_full {
-            WhenFull::Latest => RamStore::indexed(),
-            _ => RamStore::new(),
-        };
         let park = usize::from(self.config.receive_maximum);
         if !self.config.clean_start {
             // The session may be older than this process.
             self.config.first_packet_id = random() as u16;
         }
-        let memory = Memory::growing(&self.config);
         let mut front = Front {
             options: self.options,
             authenticator: self.authenticator,
@@ -376,11 +380,13 @@ impl Builder {
         #[cfg(not(feature = "record"))]
         let tape = None;
         #[cfg_attr(not(feature = "store"), expect(unused_mut))]
-        let mut engine = Engine_::new(Session::new(self.config, store, memory), tape);
+        let mut engine = Engine_::new(self.config, self.sn, tape);
         #[cfg(feature = "store")]
-        let keeper = match self.store.zip(limits) {
-            Some((store, limits)) => Some(keeper::restore(store, &mut engine, &mut front, limits)?),
-            None => None,
+        let keeper = match (self.store.zip(limits), engine.session_mut()) {
+            (Some((store, limits)), Some(session)) => {
+                Some(keeper::restore(store, session, &mut front, limits)?)
+            }
+            _ => None,
         };
         let shared = Shared::new(engine, front);
         #[cfg(feature = "store")]

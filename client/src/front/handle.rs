@@ -140,7 +140,7 @@ impl Client {
 
     /// What the broker of the present or last connection offers.
     pub fn limits(&self) -> Limits {
-        self.shared.look(|engine, _| *engine.limits())
+        self.shared.look(|engine, _| engine.limits())
     }
 
     /// What the broker said last in CONNACK or DISCONNECT.
@@ -158,9 +158,30 @@ impl Client {
         self.shared.look(|_, front| front.options.credentials = credentials);
     }
 
-    /// The will of the next connections.
+    /// The will of the next connections. An MQTT-SN gateway is told at once.
     pub fn set_will(&self, will: Option<Will>) {
-        self.shared.look(|_, front| front.options.will = will);
+        self.shared.change(|engine, front, _| {
+            front.options.will = will;
+            engine.will_changed(front);
+        });
+    }
+
+    /// MQTT-SN: sleeps for up to `seconds` at a time, from as soon as nothing is left to say; asks the
+    /// gateway every `check` for the messages it kept meanwhile. What is published goes out at once, and
+    /// then it sleeps again.
+    ///
+    /// # Errors
+    /// [`Refused::Unsupported`] with MQTT.
+    pub fn sleep(&self, seconds: u16, check: Duration) -> Result<(), Refused> {
+        self.shared.change(|engine, _, now| engine.sleep(now, Some((seconds, check))))
+    }
+
+    /// MQTT-SN: sleeps no more.
+    ///
+    /// # Errors
+    /// [`Refused::Unsupported`] with MQTT.
+    pub fn wake(&self) -> Result<(), Refused> {
+        self.shared.change(|engine, _, now| engine.sleep(now, None))
     }
 
     /// Waits until every accepted message has come to its end. Cancel-safe. Ends as well when the

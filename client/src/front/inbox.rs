@@ -12,10 +12,11 @@ use everlink_proto::wire::{Auth, ConnAck, Properties, Property, ReasonCode};
 
 use super::auth::Authenticator;
 use super::connect::{ConnectOptions, push};
+use super::engine::Engine_;
 #[cfg(feature = "store")]
 use super::keep::Keep;
 use super::links::Links;
-use super::shared::{BrokerInfo, Engine_, Shared};
+use super::shared::{BrokerInfo, Shared};
 use super::state::Latency;
 use super::streams::{Streams, filter_of};
 use super::waiters::{Ack, Waiters};
@@ -87,8 +88,10 @@ impl Front {
         mark: Option<&[u8]>,
     ) -> Result<Option<u64>, Refused> {
         #[cfg(feature = "store")]
-        if let Some(mut keep) = self.keep.take() {
-            let accepted = keep.accept(engine, self, now, message, mark);
+        if let Some(session) = engine.session_mut()
+            && let Some(mut keep) = self.keep.take()
+        {
+            let accepted = keep.accept(session, self, now, message, mark);
             self.keep = Some(keep);
             return accepted;
         }

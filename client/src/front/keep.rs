@@ -13,8 +13,8 @@ use everlink_proto::session::Record;
 use everlink_proto::store::{Stage, Store};
 use everlink_proto::time::Instant;
 
+use super::engine::Session_;
 use super::inbox::Front;
-use super::shared::Engine_;
 use crate::store::{Entry, MARK, SESSION, SUBSCRIPTIONS, StoreError, begin_put, cost, end_put};
 
 /// The engine's numbers of messages begin anew behind this one, with 1.
@@ -142,7 +142,7 @@ impl Keep {
     /// second case.
     pub(crate) fn accept(
         &mut self,
-        engine: &mut Engine_,
+        engine: &mut Session_,
         front: &mut Front,
         now: Instant,
         message: &Outgoing<'_>,
@@ -176,7 +176,7 @@ impl Keep {
     /// Applies the policy of a full store. `false`: the new message is the one dropped.
     fn make_room(
         &mut self,
-        engine: &mut Engine_,
+        engine: &mut Session_,
         front: &mut Front,
         now: Instant,
         message: &Outgoing<'_>,
@@ -204,7 +204,7 @@ impl Keep {
         Ok(true)
     }
 
-    fn is_full(&self, engine: &Engine_, bytes: u64) -> bool {
+    fn is_full(&self, engine: &Session_, bytes: u64) -> bool {
         let store = engine.store();
         let queued = store.len(Stage::Queued) as u64 + self.behind;
         let queued_bytes = store.bytes(Stage::Queued) as u64 + self.behind_bytes;
@@ -215,7 +215,7 @@ impl Keep {
 
     fn put_off(
         &mut self,
-        engine: &mut Engine_,
+        engine: &mut Session_,
         now: Instant,
         message: &Outgoing<'_>,
     ) -> Result<u64, Refused> {
@@ -243,14 +243,14 @@ impl Keep {
 
     /// Takes over what the engine has to have written. The session's record, which changes often, stays with
     /// it until the keeper comes.
-    pub(crate) fn collect(&mut self, engine: &mut Engine_) {
+    pub(crate) fn collect(&mut self, engine: &mut Session_) {
         while engine.has_unsaved_message() && self.take_over(engine) {}
         if !self.is_idle(engine) || self.wants_more(engine) {
             self.kick();
         }
     }
 
-    fn take_over(&mut self, engine: &mut Engine_) -> bool {
+    fn take_over(&mut self, engine: &mut Session_) -> bool {
         let entries = &mut self.batch.entries;
         let at = begin_put(entries);
         let Some(record) = engine.unsaved_into(engine.seen(), entries) else {
@@ -302,7 +302,7 @@ impl Keep {
     }
 
     /// Whether the messages in memory get few, and there are more on the medium.
-    pub(crate) fn wants_more(&self, engine: &Engine_) -> bool {
+    pub(crate) fn wants_more(&self, engine: &Session_) -> bool {
         self.behind > 0
             && engine.has_room(0)
             && engine.store().len(Stage::Queued) <= super::keeper::MESSAGES / 2
@@ -316,7 +316,7 @@ impl Keep {
     /// A message was read from the medium.
     pub(crate) fn take_up(
         &mut self,
-        engine: &mut Engine_,
+        engine: &mut Session_,
         now: Instant,
         (number, aged, value): (u64, Duration, &[u8]),
     ) -> bool {
@@ -331,7 +331,7 @@ impl Keep {
     }
 
     /// Hands over what is to be written.
-    pub(crate) fn take(&mut self, engine: &mut Engine_, spare: Batch) -> Batch {
+    pub(crate) fn take(&mut self, engine: &mut Session_, spare: Batch) -> Batch {
         while engine.is_unsaved() && self.take_over(engine) {}
         if engine.has_unsaved_subscriptions() {
             let mut value = Vec::new();
@@ -347,7 +347,7 @@ impl Keep {
     }
 
     /// What was taken is durable.
-    pub(crate) fn confirm(&mut self, engine: &mut Engine_, front: &mut Front, batch: &Batch) {
+    pub(crate) fn confirm(&mut self, engine: &mut Session_, front: &mut Front, batch: &Batch) {
         for record in &batch.records {
             engine.confirmed(*record, front);
         }
@@ -373,12 +373,12 @@ impl Keep {
     }
 
     /// Whether all is durable.
-    pub(crate) fn is_saved(&self, engine: &Engine_) -> bool {
+    pub(crate) fn is_saved(&self, engine: &Session_) -> bool {
         engine.is_saved() && self.is_idle(engine) && !self.writing
     }
 
     /// Whether there is nothing to write.
-    pub(crate) fn is_idle(&self, engine: &Engine_) -> bool {
+    pub(crate) fn is_idle(&self, engine: &Session_) -> bool {
         self.batch.entries.is_empty() && !engine.is_unsaved() && !engine.has_unsaved_subscriptions()
     }
 

@@ -11,9 +11,10 @@ use everlink_proto::session::{Config, Queue, under_way};
 
 use super::builder::random;
 use super::connect::ConnectOptions;
+use super::engine::Session_;
 use super::inbox::Front;
 use super::keep::{Batch, Keep, Limits, number as store_number, round};
-use super::shared::{Engine_, Shared};
+use super::shared::Shared;
 use crate::store::{
     CLIENT_ID, Directory, Durability, FileStore, Log, SESSION, SUBSCRIPTIONS, StoreError,
 };
@@ -98,7 +99,7 @@ pub(crate) fn limits(store: &FileStore, memory: &mut Queue, given: bool) -> Limi
 /// Opens the store for an engine: takes up the first messages and the session.
 pub(crate) fn restore(
     mut store: FileStore,
-    engine: &mut Engine_,
+    engine: &mut Session_,
     front: &mut Front,
     limits: Limits,
 ) -> Result<Keeper, StoreError> {
@@ -209,10 +210,11 @@ impl Keeper {
         });
         self.recovered(client);
         let more = !self.damaged && self.take_up(client)?;
-        let idle = client.look(|engine, front| {
-            front.keep.as_ref().is_none_or(|k| k.is_idle(engine) && !(more && k.wants_more(engine)))
+        let busy = client.reach(|engine, front| {
+            let keep = front.keep.as_ref();
+            keep.is_some_and(|k| !k.is_idle(engine) || more && k.wants_more(engine))
         });
-        Ok(if idle && !untidy { wait } else { Some(Duration::ZERO) })
+        Ok(if !busy && !untidy { wait } else { Some(Duration::ZERO) })
     }
 
     /// Takes what there is to write. Whether somebody waits for it to be durable.
@@ -268,7 +270,7 @@ impl Keeper {
 
     /// Reads messages into memory, if it has room. Whether there may be more.
     fn take_up(&mut self, client: &Shared) -> Result<bool, StoreError> {
-        let wanted = client.look(|engine, front| {
+        let wanted = client.reach(|engine, front| {
             let keep = front.keep.as_ref().filter(|keep| keep.wants_more(engine))?;
             Some(keep.first_behind())
         });

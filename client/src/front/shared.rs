@@ -11,9 +11,11 @@ use everlink_proto::wire::{Disconnect, Properties, ReasonCode};
 use tokio::sync::watch;
 
 use super::clock;
+use super::engine::Engine_;
+#[cfg(feature = "store")]
+use super::engine::Session_;
 use super::inbox::Front;
 use super::state::State;
-pub(crate) use super::taped::Engine_;
 use super::waiters::owned_user_properties;
 use crate::driver::Share;
 
@@ -129,17 +131,22 @@ impl Shared {
         result
     }
 
-    /// As [`look`](Self::look), to change what the driver need not know of.
+    /// As [`look`](Self::look), for the keeper, to change what the driver need not know of.
     #[cfg(feature = "store")]
-    pub(crate) fn reach<R>(&self, f: impl FnOnce(&mut Engine_, &mut Front) -> R) -> R {
+    pub(crate) fn reach<R: Default>(&self, f: impl FnOnce(&mut Session_, &mut Front) -> R) -> R {
         let core = &mut *self.lock();
-        f(&mut core.engine, &mut core.front)
+        let Some(session) = core.engine.session_mut() else { return R::default() };
+        f(session, &mut core.front)
     }
 
     /// What the keeper has to say.
     #[cfg(feature = "store")]
-    pub(crate) fn settle(&self, f: impl FnOnce(&mut Engine_, &mut Front)) {
-        self.change(|engine, front, _| f(engine, front));
+    pub(crate) fn settle(&self, f: impl FnOnce(&mut Session_, &mut Front)) {
+        self.change(|engine, front, _| {
+            if let Some(session) = engine.session_mut() {
+                f(session, front);
+            }
+        });
     }
 
     /// The present time.
@@ -154,7 +161,9 @@ impl Shared {
         let mut place = super::wakes::Place::new(self, |front| &mut front.saved);
         std::future::poll_fn(|cx| {
             self.look(|engine, front| {
-                let Some(keep) = &mut front.keep else { return Poll::Ready(true) };
+                let Some((keep, engine)) = front.keep.as_mut().zip(engine.session()) else {
+                    return Poll::Ready(true);
+                };
                 if keep.is_saved(engine) || keep.trouble.is_some() {
                     return Poll::Ready(keep.is_saved(engine));
                 }
@@ -234,8 +243,8 @@ impl Core {
     #[inline]
     fn keep(&mut self) {
         #[cfg(feature = "store")]
-        if let Some(keep) = &mut self.front.keep {
-            keep.collect(&mut self.engine);
+        if let Some((keep, engine)) = self.front.keep.as_mut().zip(self.engine.session_mut()) {
+            keep.collect(engine);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The engine, with a tape beside it if everything is to be recorded.
+//! The session, with a tape beside it if everything is to be recorded.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,15 +12,15 @@ use everlink_proto::topic::TopicFilter;
 use everlink_proto::wire::{Connect, Disconnect};
 
 #[cfg(feature = "record")]
-use crate::record::Tape;
+pub(super) use crate::record::Tape;
 
 /// There is none in this build.
 #[cfg(not(feature = "record"))]
-type Tape = std::convert::Infallible;
+pub(super) type Tape = std::convert::Infallible;
 
 /// A session, and the tape that takes down each call. Without one, each costs a look at a pointer.
 #[derive(Debug)]
-pub(crate) struct Engine_ {
+pub(crate) struct Taped {
     session: Session<'static, RamStore>,
     #[cfg(feature = "record")]
     tape: Option<Box<Tape>>,
@@ -51,7 +51,7 @@ macro_rules! call {
     }};
 }
 
-impl Engine_ {
+impl Taped {
     /// With a tape that takes down everything from now on; nothing may have happened yet.
     pub(crate) fn new(session: Session<'static, RamStore>, tape: Option<Tape>) -> Self {
         #[cfg(not(feature = "record"))]
@@ -72,7 +72,7 @@ impl Engine_ {
     }
 }
 
-impl Engine for Engine_ {
+impl Engine for Taped {
     type Framing = <Session<'static, RamStore> as Engine>::Framing;
 
     fn open(&mut self, now: Instant) {
@@ -150,7 +150,7 @@ impl Engine for Engine_ {
 }
 
 /// What is not a call of [`Engine`] is looked at, or is about a store; with a store nothing is recorded.
-impl Deref for Engine_ {
+impl Deref for Taped {
     type Target = Session<'static, RamStore>;
 
     #[inline]
@@ -159,7 +159,7 @@ impl Deref for Engine_ {
     }
 }
 
-impl DerefMut for Engine_ {
+impl DerefMut for Taped {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.session

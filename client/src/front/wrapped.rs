@@ -4,6 +4,7 @@ use everlink_link::{Link, RoadLink};
 
 use super::builder::{BuildError, Builder};
 use super::handle::{Client, Driver};
+use super::node::{SN_FRAME, speaks_sn};
 
 impl Builder {
     /// As [`build`](Self::build), over what `wrap` makes of the link to the brokers: one with a
@@ -30,6 +31,8 @@ impl Builder {
     ) -> Result<(Client, Driver<L>), BuildError> {
         let link = std::mem::take(&mut self.roads).link(&mut self.options)?;
         let link = self.links.below(link, &mut self.config);
+        let roads_are_sn = speaks_sn(&link)?;
+        self.sn = self.sn.or(roads_are_sn.then_some(SN_FRAME));
         self.build_over(wrap(link))
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use everlink_proto::engine::{Cause, Depth, Fault, Step};
+use everlink_proto::sn::version::Version;
 
 use super::Road;
 use super::layers::Layers;
@@ -20,7 +21,7 @@ use crate::tcp::{TcpOptions, TcpPipe};
 #[cfg(feature = "tls")]
 use crate::tls::{Tls, TlsError};
 use crate::uplink::Uplink;
-use crate::{Link, Progress, TcpLink, Words};
+use crate::{Link, Progress, TcpLink, UdpLink, Words};
 
 use ways::{Base, Way};
 
@@ -157,7 +158,12 @@ impl RoadLink {
             _ => None,
         };
         let tcp = TcpLink::new(first.cloned()).options(options);
+        let udp = match &road {
+            Road::Sn(endpoint) => Some(UdpLink::new(Version::V12, [endpoint.clone()]).into()),
+            _ => None,
+        };
         Way {
+            udp,
             #[cfg(all(unix, feature = "esp-at"))]
             modem: None,
             road,
@@ -185,6 +191,9 @@ impl RoadLink {
             progress.set(Step::Link);
             base.ready(&self.layers.words).await?;
         }
+        if let Some(udp) = &mut way.udp {
+            return Ok(RoadPipe(Kind::Udp(Box::new(Box::pin(udp.open(0, progress)).await?))));
+        }
         let Way { road, tcp, .. } = way;
         // What only some roads need is boxed: the driver has room for this future as long as it lives.
         let kind = match road {
@@ -208,8 +217,7 @@ impl RoadLink {
                 let opening = super::serial::serial(port, &self.layers.words);
                 Kind::Serial(Box::new(Box::pin(opening).await?))
             }
-            // `Url` reads no such road in a build without it.
-            #[cfg(any(feature = "esp-at", not(all(unix, feature = "serial"))))]
+            // Opened above, or `Url` reads no such road in a build without it.
             _ => return Err(Fault::new(Step::Link, Cause::NotFound)),
         };
         Ok(RoadPipe(kind))

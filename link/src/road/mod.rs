@@ -47,6 +47,8 @@ pub enum Road {
         /// The target of the WebSocket request (path and query), if it is a WebSocket.
         websocket: Option<String>,
     },
+    /// UDP, to an MQTT-SN gateway.
+    Sn(Endpoint),
     /// A socket in the file system: its path.
     Unix(String),
     /// A serial line, with something at its other end that speaks MQTT over bytes.
@@ -89,6 +91,11 @@ impl Road {
         matches!(self, Self::Net { tls: true, .. })
     }
 
+    /// Whether MQTT-SN is spoken over it.
+    pub fn is_sn(&self) -> bool {
+        matches!(self, Self::Sn(_))
+    }
+
     /// The scheme of its URL.
     pub fn scheme(&self) -> &'static str {
         match self {
@@ -96,6 +103,7 @@ impl Road {
             Self::Net { tls: true, websocket: None, .. } => "mqtts",
             Self::Net { tls: false, websocket: Some(_), .. } => "ws",
             Self::Net { tls: true, websocket: Some(_), .. } => "wss",
+            Self::Sn(_) => "mqttsn",
             Self::Unix(_) => "unix",
             Self::Serial(_) => "serial",
             #[cfg(feature = "esp-at")]
@@ -112,6 +120,7 @@ impl fmt::Display for Road {
             Self::Net { endpoint, websocket, .. } => {
                 write!(f, "{endpoint}{}", websocket.as_deref().unwrap_or_default())
             }
+            Self::Sn(endpoint) => endpoint.fmt(f),
             Self::Unix(path) => f.write_str(path),
             Self::Serial(port) => port.fmt(f),
             #[cfg(feature = "esp-at")]

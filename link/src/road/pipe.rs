@@ -28,6 +28,7 @@ pub struct RoadPipe(pub(super) Kind);
 #[derive(Debug)]
 pub(super) enum Kind {
     Tcp(TcpPipe),
+    Udp(Box<crate::UdpPipe>),
     #[cfg(unix)]
     Unix(StreamPipe<tokio::net::UnixStream>),
     #[cfg(all(unix, feature = "serial"))]
@@ -46,6 +47,7 @@ macro_rules! each {
     ($pipe:expr, $inner:ident => $what:expr) => {
         match $pipe {
             Kind::Tcp($inner) => $what,
+            Kind::Udp($inner) => $what,
             #[cfg(unix)]
             Kind::Unix($inner) => $what,
             #[cfg(all(unix, feature = "serial"))]

@@ -22,9 +22,6 @@ use crate::{Link, Progress};
 
 pub use pipe::UdpPipe;
 
-/// The port that gateways listen at by custom.
-pub const MQTTSN_PORT: u16 = 10_000;
-
 /// UDP to one of a list of gateways.
 #[derive(Debug)]
 pub struct UdpLink {

@@ -9,13 +9,15 @@ use everlink_proto::engine::{Depth, Fault};
 
 use crate::road::Road;
 use crate::uplink::Uplink;
-use crate::{TcpLink, Words};
+use crate::{TcpLink, UdpLink, Words};
 
 /// A road over a link below, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) road: Road,
     pub(super) tcp: TcpLink,
+    /// To a gateway.
+    pub(super) udp: Option<Box<UdpLink>>,
     /// Which of the links below; `None` for whatever the system chooses.
     pub(super) base: Option<usize>,
     #[cfg(all(unix, feature = "esp-at"))]

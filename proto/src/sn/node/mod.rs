@@ -101,6 +101,9 @@ pub struct Node<'m, S> {
     /// The inbox is full, so that we do not read.
     held: bool,
     starved: bool,
+    ping_wanted: bool,
+    /// The latest time it was told.
+    seen: Instant,
     random: u32,
     stats: Stats,
 }
@@ -140,6 +143,8 @@ impl<'m, S: Store> Node<'m, S> {
             progress: Instant::ZERO,
             held: false,
             starved: false,
+            ping_wanted: false,
+            seen: Instant::ZERO,
             // xorshift must not start at zero; spread seeds that differ in few bits.
             random: (cfg.seed.wrapping_mul(0xd134_2543_de82_ef95) >> 32) as u32 | 1,
             stats: Stats::default(),
@@ -173,6 +178,16 @@ impl<'m, S: Store> Node<'m, S> {
     /// Whether a message in the queue has an expiry.
     pub fn is_expiring(&self) -> bool {
         self.waiting.is_expiring()
+    }
+
+    /// The latest time it was told: near enough to accept a message where nothing expires.
+    pub fn seen(&self) -> Instant {
+        self.seen
+    }
+
+    /// Asks the gateway for a sign of life: sends PINGREQ as soon as nothing else awaits an answer.
+    pub fn ping(&mut self) {
+        self.ping_wanted = true;
     }
 
     /// For links that know the gateway's epoch, a number that is another one after each of its starts:
@@ -376,6 +391,7 @@ impl<S: Store> Engine for Node<'_, S> {
     }
 
     fn poll(&mut self, now: Instant, tx: &mut [u8], inbox: &mut impl Inbox) -> Output {
+        self.seen = now;
         self.step(now, tx, inbox)
     }
 

@@ -170,7 +170,7 @@ impl<S: Store> Node<'_, S> {
             return Err(Refused::Closed);
         }
         let plain = SubscribeOptions { qos: s.options.qos, ..SubscribeOptions::default() };
-        if self.cfg.connectionless || s.options != plain || s.id != 0 || s.filter.is_shared() {
+        if self.cfg.connectionless || s.options != plain || s.filter.is_shared() {
             return Err(Refused::Unsupported);
         }
         self.check_filter(s.filter)?;
@@ -246,7 +246,8 @@ impl<S: Store> Node<'_, S> {
         } else if let Some(duration) = self.may_sleep() {
             Some(Ask::Sleep(duration))
         } else {
-            (now >= self.ping_at()).then_some(Ask::Ping)
+            let wanted = core::mem::take(&mut self.ping_wanted) && !self.cfg.connectionless;
+            (wanted || now >= self.ping_at()).then_some(Ask::Ping)
         };
         self.stats.pings += u64::from(ask == Some(Ask::Ping));
         self.request = ask.map(|ask| Request::new(ask, 0));
