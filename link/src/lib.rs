@@ -31,6 +31,8 @@ pub mod road;
 pub mod tap;
 #[cfg(feature = "tokio")]
 pub mod tcp;
+#[cfg(feature = "tether")]
+pub mod tether;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "tokio")]

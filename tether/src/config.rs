@@ -14,7 +14,8 @@ pub struct Config {
     pub quickest: Duration,
     /// Nor waited for longer than this before a frame is sent again.
     pub longest: Duration,
-    /// How often a frame is sent before the other end counts as gone; at least 1.
+    /// How often a frame is sent before the other end counts as gone; at least 1. Eight times as often as
+    /// long as that end is heard, since then it is the line that loses frames.
     pub tries: u8,
     /// After so much silence the other end is asked for a sign of life. `None`: it is found missing
     /// only when something is to be sent.

@@ -61,7 +61,8 @@ impl Tether<'_> {
     /// The tether is up.
     fn work(&mut self, now: Instant, peer: Peer, frame: &mut [u8]) -> Output {
         let tag = tag(self.epoch, peer.epoch);
-        let resend = match self.out.next(now, peer.window, &self.config, &self.times) {
+        let alive = self.heard + self.config.longest * 2 > now;
+        let resend = match self.out.next(now, (peer.window, alive), &self.config, &self.times) {
             Next::Frame(place) => {
                 let room = payload(frame.len().min(peer.frame));
                 let report = self.inn.report(false);

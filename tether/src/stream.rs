@@ -32,8 +32,8 @@ pub fn encode(frame: &[u8], out: &mut [u8]) -> Option<usize> {
 
 /// Finds frames in a stream of bytes.
 #[derive(Debug)]
-pub struct Deframer<'m> {
-    buffer: &'m mut [u8],
+pub struct Deframer<B> {
+    buffer: B,
     len: usize,
     /// More came than fits: skipped to the next zero.
     skipping: bool,
@@ -42,9 +42,9 @@ pub struct Deframer<'m> {
     bad: u32,
 }
 
-impl<'m> Deframer<'m> {
+impl<B: AsMut<[u8]> + AsRef<[u8]>> Deframer<B> {
     /// With room for frames of as many bytes as [`encoded_len`] makes of them, less two.
-    pub fn new(buffer: &'m mut [u8]) -> Self {
+    pub fn new(buffer: B) -> Self {
         Self { buffer, len: 0, skipping: false, handed: false, bad: 0 }
     }
 
@@ -58,7 +58,7 @@ impl<'m> Deframer<'m> {
         for byte in bytes {
             taken += 1;
             if *byte != 0 {
-                match self.buffer.get_mut(self.len) {
+                match self.buffer.as_mut().get_mut(self.len) {
                     Some(room) if !self.skipping => {
                         *room = *byte;
                         self.len += 1;
@@ -76,7 +76,7 @@ impl<'m> Deframer<'m> {
             match self.check(len).filter(|_| !skipped) {
                 Some(frame) => {
                     self.handed = true;
-                    return (taken, self.buffer.get(..frame));
+                    return (taken, self.buffer.as_ref().get(..frame));
                 }
                 None => self.bad = self.bad.wrapping_add(1),
             }
@@ -86,7 +86,7 @@ impl<'m> Deframer<'m> {
 
     /// The length of the frame in the first `len` bytes of the buffer.
     fn check(&mut self, len: usize) -> Option<usize> {
-        let encoded = self.buffer.get_mut(..len)?;
+        let encoded = self.buffer.as_mut().get_mut(..len)?;
         let decoded = decode_in_place(encoded).ok()?;
         let (frame, sum) = encoded.get(..decoded)?.split_last_chunk::<CRC_LEN>()?;
         (CRC.checksum(frame) == u32::from_le_bytes(*sum)).then_some(frame.len())
