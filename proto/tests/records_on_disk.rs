@@ -222,3 +222,97 @@ fn a_message_is_accepted_only_if_a_record_can_hold_it() {
     assert!(host.engine.publish(now, &post, &mut host.inbox).is_ok());
     assert_eq!(host.engine.publish(now, &post, &mut host.inbox), Err(Refused::QueueFull));
 }
+
+/// Everything is told once it is due, and nothing else.
+#[test]
+fn what_is_unsaved_and_what_is_saved() {
+    let mut pair = Pair::new(1, engine(Version::V5));
+    pair.hosts[0].engine.keep_records(10_000, Table::growing(100));
+    pair.open();
+    pair.run_until_up(Duration::from_secs(1));
+    let now = pair.now();
+    let host = &mut pair.hosts[0];
+    while let Some(record) = host.engine.unsaved_into(now, &mut Vec::new()) {
+        host.engine.saved(record, &mut host.inbox);
+    }
+    assert!(host.engine.is_saved() && !host.engine.is_unsaved());
+    assert!(!host.engine.has_unsaved_message());
+    let tag = pair.publish("out", b"first", QoS::ExactlyOnce);
+    let quiet = pair.publish("out", b"zero", QoS::AtMostOnce);
+    let host = &mut pair.hosts[0];
+    assert!(!host.engine.is_saved() && host.engine.is_unsaved());
+    assert!(host.engine.has_unsaved_message());
+    assert_eq!(host.inbox.stored, []);
+    let record = host.engine.unsaved_into(now, &mut Vec::new()).expect("the message");
+    // Handed out, it is not handed out again, and not yet told.
+    host.engine.handed(record);
+    assert!(!host.engine.has_unsaved_message());
+    assert_eq!(host.inbox.stored, []);
+    host.engine.confirmed(record, &mut host.inbox);
+    assert_eq!(host.inbox.stored, [tag]);
+    assert_ne!(tag, quiet);
+    // Only the session's own record is left: it says that the message has its identifier.
+    pair.touch();
+    pair.run_for(Duration::from_millis(1));
+    let now = pair.now();
+    let host = &mut pair.hosts[0];
+    assert!(host.engine.is_unsaved() && !host.engine.is_saved());
+    assert!(!host.engine.has_unsaved_message());
+    let record = host.engine.unsaved_into(now, &mut Vec::new()).expect("the session");
+    assert_eq!(record.key, 0);
+    host.engine.handed(record);
+    assert!(!host.engine.is_unsaved() && !host.engine.is_saved(), "it is on its way");
+    host.engine.confirmed(record, &mut host.inbox);
+    assert!(host.engine.is_saved());
+    assert_eq!(host.inbox.stored, [tag]);
+}
+
+/// A message without a tag is told to nobody.
+#[test]
+fn nobody_hears_of_what_nobody_waits_for() {
+    let mut pair = Pair::new(1, engine(Version::V5));
+    pair.hosts[0].engine.keep_records(10_000, Table::growing(100));
+    let now = pair.now();
+    let host = &mut pair.hosts[0];
+    host.engine.publish(now, &message(b"x", None), &mut host.inbox).expect("accepted");
+    while let Some(record) = host.engine.unsaved_into(now, &mut Vec::new()) {
+        host.engine.saved(record, &mut host.inbox);
+    }
+    assert_eq!(host.inbox.stored, []);
+}
+
+/// The longest record of a session: all its messages under way, all it may receive held.
+#[test]
+fn a_session_has_a_record_of_a_known_length() {
+    let first_connect = FirstConnect::Forever;
+    let cfg = Config { window: 5, receive_maximum: 7, first_connect, ..Config::default() };
+    let memory = Memory::growing(&cfg);
+    let mut session = Session::new(cfg, RamStore::new(), memory);
+    session.keep_records(10_000, Table::growing(9));
+    assert_eq!(session.record_keys(), 1..10);
+    // Growing memory can hold every identifier.
+    let (head, received) = (13, 4 * 65_535);
+    let lens = [0, 1, 4, 5, 100].map(|messages| session.session_record_len(messages));
+    assert_eq!(lens.map(|len| len - received - head), [0, 6, 24, 30, 30]);
+    // And one that is full is no longer.
+    let mut pair = Pair::new(1, session);
+    pair.open();
+    pair.run_until_up(Duration::from_secs(1));
+    for n in 0..5 {
+        pair.publish("out", &[n], QoS::ExactlyOnce);
+    }
+    let mut longest = 0;
+    for _ in 0..20 {
+        let now = pair.now();
+        let host = &mut pair.hosts[0];
+        let mut value = Vec::new();
+        while let Some(record) = host.engine.unsaved_into(now, &mut value) {
+            longest = longest.max(if record.key == 0 { value.len() } else { 0 });
+            host.engine.saved(record, &mut host.inbox);
+            value.clear();
+        }
+        pair.touch();
+        pair.run_for(Duration::from_millis(1));
+    }
+    assert_eq!(longest, head + 5 * 6);
+}

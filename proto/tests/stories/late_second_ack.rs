@@ -80,3 +80,40 @@ fn an_identifier_with_an_acknowledgement_outstanding_is_passed_over() {
     s.reply(puback(2));
     assert_eq!(s.inbox.fate(tag), Some(OK));
 }
+
+/// Sent three times: two more acknowledgements may come, and both are taken for what they are.
+#[test]
+fn each_sending_has_its_acknowledgement() {
+    let mut s = connected(Config { window: 1000, max_repeats: 5, ..config(Version::V311) });
+    let tag = s.publish("t", b"a", Q1);
+    s.expect(publish(Q1, 1, "a"));
+    for _ in 0..2 {
+        ping_after(&mut s, secs(5));
+        ping_after(&mut s, secs(5));
+        s.expect_after(secs(0), again(Q1, 1, "a"));
+    }
+    s.reply(puback(1));
+    assert_eq!(s.inbox.fate(tag), Some(OK));
+    let strays = s.engine.stats().strays;
+    // The identifier is free again after the second of them, and is the next but 65 534.
+    for n in 1..=2 {
+        s.reply(puback(1));
+        assert_eq!(s.engine.stats().strays, strays + n);
+    }
+    let mut next = 1;
+    while next != u16::MAX {
+        let batch = usize::from(u16::MAX - next).min(50);
+        for _ in 0..batch {
+            s.publish("t", b"x", Q1);
+        }
+        s.settle();
+        let mut acks = Vec::new();
+        while let Some((_, packet)) = s.next_within(Duration::ZERO) {
+            next = u16::from_be_bytes([packet[5], packet[6]]);
+            acks.extend(bytes(Version::V311, puback(next)));
+        }
+        s.reply_raw(&acks);
+    }
+    s.publish("t", b"b", Q1);
+    s.expect(publish(Q1, 1, "b"));
+}

@@ -32,6 +32,7 @@ mod opening_takes_too_long;
 mod oversized_packet;
 mod partial_writes;
 mod paused_path_heals;
+mod premature_ack;
 mod queue_policies;
 mod receive_maximum;
 mod reconnect;
