@@ -44,6 +44,10 @@ planted *NAMES:
 fuzz MINUTES *TARGETS:
     fuzz/run {{MINUTES}} {{TARGETS}}
 
+# Changes the engine in two thousand small ways: which does no test notice? (cargo-mutants for the list)
+mutants *ARGS:
+    cargo run --release --quiet --manifest-path mutants/Cargo.toml -- {{ARGS}}
+
 # Side by side with other clients: see bench/README.md.
 bench *ARGS:
     cargo run --release --manifest-path bench/Cargo.toml -- {{ARGS}}
