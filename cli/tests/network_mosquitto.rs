@@ -280,6 +280,31 @@ fn the_client_goes_over_to_the_second_link_and_comes_back() {
 }
 
 #[test]
+fn a_link_that_went_down_is_brought_up_by_its_program() {
+    let Some(world) = World::new() else { return };
+    let script = |name: &str, lines: &str| {
+        let path = world.directory.join(name);
+        std::fs::write(&path, lines).expect("a file");
+        format!("eth0=sh {}", path.display())
+    };
+    let up =
+        "ip link set $EVERLINK_LINK up && ip route add default via 10.77.1.1 dev eth0 metric 10\n";
+    let up = script("up", up);
+    let status = script("status", "ip -br link show up dev $EVERLINK_LINK | grep .\n");
+    let failing = script("failing", "echo no SIM card; exit 3\n");
+    let link = ["--link", "eth0", "--link-status", &status];
+    let mut sender = world.client(&[&link[..], &["--link-up", &up]].concat());
+    world.here("link set eth0 down");
+    let took = sender.delivers(Duration::from_secs(10));
+    eprintln!("brought up again: delivered after {took:?}");
+    drop(sender);
+    world.here("link set eth0 down");
+    let words = [&link[..], &["--link-up", &failing, "--first-connect", "fail"]].concat();
+    world.probe_fails(&words, 10, "failed (exit status: 3): no SIM card");
+    assert_eq!(world.probe(&[&link[..], &["--link-up", &up]].concat()).0, 0);
+}
+
+#[test]
 fn the_gateway_is_dead() {
     let Some(world) = World::new() else { return };
     world.here("route del default dev lte0");
