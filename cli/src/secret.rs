@@ -146,6 +146,10 @@ mod tests {
             ("everlink pub --ws-header Cookie:a -t b", "everlink pub --ws-header *** -t b"),
             ("everlink pub --ws-header=Cookie:a", "everlink pub --ws-header=***"),
             ("everlink pub --proxy socks5://a:b@h:1", "everlink pub --proxy socks5://a:***@h:1"),
+            (
+                "everlink pub -L esp-at:///dev/tty?to=mqtt://a:hunter2@h",
+                "everlink pub -L esp-at:///dev/tty?to=mqtt:***@h",
+            ),
             ("everlink pub -t P -m aP -p 1", "everlink pub -t P -m aP -p 1"),
             ("everlink pub -L mqtt://a@h/t", "everlink pub -L mqtt://a@h/t"),
         ] {

@@ -183,7 +183,8 @@ impl Builder {
         self
     }
 
-    /// Longest time to open a connection, name resolution included; the default is 10 s.
+    /// Longest time to open a connection, name resolution included; the default is 10 s, and 45 s if a
+    /// broker is reached through a WiFi module, which has to join a network first.
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.config.open_timeout = time;
         self

@@ -109,6 +109,8 @@ impl Roads {
             }
             roads.push(url.road);
         }
+        #[cfg(feature = "modem")]
+        warn_of_modems(&roads);
         let has_tls = roads.iter().any(Road::is_tls);
         let link = RoadLink::new(roads, self.tcp);
         #[cfg(feature = "tls")]
@@ -125,6 +127,14 @@ impl Roads {
             Ok::<_, BuildError>(link.websocket_header(header.parse()?))
         })?;
         Ok(link)
+    }
+}
+
+#[cfg(feature = "modem")]
+fn warn_of_modems(roads: &[Road]) {
+    let believes = |r: &Road| matches!(r, Road::EspAt(r) if r.tls == everlink_link::modem::ModemTls::Unverified);
+    if roads.iter().any(believes) {
+        tracing::warn!("tls=unverified: the module takes anybody for the broker");
     }
 }
 

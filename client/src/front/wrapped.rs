@@ -30,6 +30,8 @@ impl Builder {
         wrap: impl FnOnce(RoadLink) -> L,
     ) -> Result<(Client, Driver<L>), BuildError> {
         let link = std::mem::take(&mut self.roads).link(&mut self.options)?;
+        #[cfg(feature = "modem")]
+        self.give_modems_time(&link);
         let link = self.links.below(link, &mut self.config);
         let roads_are_sn = speaks_sn(&link)?;
         self.sn = self.sn.or(roads_are_sn.then_some(SN_FRAME));
@@ -42,5 +44,17 @@ impl Builder {
     pub fn record(mut self, recorder: crate::record::Recorder) -> Self {
         self.recorder = Some(recorder);
         self
+    }
+
+    /// A module has to join a network first, perhaps not the first of its list.
+    #[cfg(feature = "modem")]
+    fn give_modems_time(&mut self, link: &RoadLink) {
+        use everlink_link::Road;
+        use everlink_proto::session::Config;
+
+        let is_default = self.config.open_timeout == Config::default().open_timeout;
+        if is_default && link.roads().any(|road| matches!(road, Road::EspAt(_))) {
+            self.config.open_timeout = std::time::Duration::from_secs(45);
+        }
     }
 }

@@ -238,3 +238,30 @@ async fn a_slow_reader_holds_the_broker_back() {
         assert_eq!(text(&soon("message", all.next()).await.unwrap()), payload);
     }
 }
+
+/// What a line at the usual rate gives; the figures are in docs/links.md.
+#[tokio::test]
+async fn at_115200_bits_a_second() {
+    let broker = Mosquitto::start();
+    let shape = |module: Module| module.baud(115_200);
+    let (_modem, url) = through(&broker, Firmware::V2, broker.addr(), shape);
+    let (client, _driver) = run(patient(&url));
+    assert!(soon("up", client.up()).await);
+    let start = std::time::Instant::now();
+    for _ in 0..20 {
+        soon("out", client.publish("a", "21.5").qos(QoS::AtLeastOnce)).await.unwrap();
+    }
+    let one = start.elapsed() / 20;
+    let payload = "x".repeat(1000);
+    let start = std::time::Instant::now();
+    let sent: Vec<_> = (0..50)
+        .map(|_| client.publish("a", &payload).qos(QoS::AtLeastOnce).send().unwrap())
+        .collect();
+    for delivery in sent {
+        assert!(soon("delivery", delivery).await.is_delivered());
+    }
+    let rate = 50_000.0 / start.elapsed().as_secs_f64();
+    println!("a message and its acknowledgement: {one:?}; {rate:.0} bytes a second");
+    // The original: 250 ms and 118 characters a second.
+    assert!(one < Duration::from_millis(250) && rate > 1180.0);
+}

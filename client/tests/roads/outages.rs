@@ -212,6 +212,10 @@ impl Way {
     }
 }
 
+fn payload(n: usize) -> String {
+    format!("{n:05}{}", "x".repeat(n % 90))
+}
+
 /// Numbered messages at both qualities go out and come back while the path breaks in every way.
 async fn survive(mut way: Way, version: Version, breaks: &[Outage]) {
     let (client, driver) = run(way.builder(version));
@@ -224,7 +228,7 @@ async fn survive(mut way: Way, version: Version, breaks: &[Outage]) {
     for &outage in breaks {
         for half in 0..2 {
             for _ in 0..BATCH / 2 {
-                let payload = format!("{sent:05}{}", "x".repeat(sent % 90));
+                let payload = payload(sent);
                 for (topic, qos) in [("once", QoS::ExactlyOnce), ("least", QoS::AtLeastOnce)] {
                     deliveries.push(client.publish(topic, &payload).qos(qos).send().unwrap());
                 }
@@ -240,7 +244,12 @@ async fn survive(mut way: Way, version: Version, breaks: &[Outage]) {
     for delivery in deliveries {
         assert!(soon("delivery", delivery).await.is_delivered());
     }
-    let number = |m: everlink::Message| text(&m)[..5].parse::<usize>().unwrap();
+    let number = |m: everlink::Message| {
+        let text = text(&m);
+        let n = text[..5].parse::<usize>().unwrap();
+        assert_eq!(text, payload(n), "nothing has changed on the way");
+        n
+    };
     for n in 0..sent {
         let came = number(soon("once", once.next()).await.unwrap());
         assert_eq!(came, n, "in order, none twice");

@@ -264,6 +264,26 @@ impl<'m, M: RawMutex> Request<'_, 'm, M> {
         .await
     }
 
+    /// Gives the client as many bytes as there is room for; `None` when it has left.
+    #[cfg(feature = "modem")]
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Option<usize>> {
+        self.relay.with(|s| {
+            if !s.is_wanted(self.epoch) {
+                return Poll::Ready(None);
+            }
+            match s.rings[DOWN].put(bytes) {
+                0 => {
+                    s.writer.register(cx.waker());
+                    Poll::Pending
+                }
+                n => {
+                    s.client.wake();
+                    Poll::Ready(Some(n))
+                }
+            }
+        })
+    }
+
     /// Gives the client bytes, waiting for room; `false` when it has left. Dropped half-way, a part is
     /// given.
     pub async fn write(&self, mut bytes: &[u8]) -> bool {

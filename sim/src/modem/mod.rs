@@ -48,6 +48,8 @@ pub struct Module {
     boot: Duration,
     join: Duration,
     reset_file: Option<PathBuf>,
+    /// Bits per second, if the line is to be as slow as that.
+    baud: Option<u32>,
     seed: u64,
 }
 
@@ -62,6 +64,7 @@ impl Module {
             boot: Duration::from_millis(150),
             join: Duration::from_millis(50),
             reset_file: None,
+            baud: None,
             seed: 1,
         }
     }
@@ -105,6 +108,13 @@ impl Module {
     #[must_use]
     pub fn reset_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.reset_file = Some(path.into());
+        self
+    }
+
+    /// The line takes its time, as a wire at this rate does; at no time by default.
+    #[must_use]
+    pub fn baud(mut self, rate: u32) -> Self {
+        self.baud = Some(rate);
         self
     }
 

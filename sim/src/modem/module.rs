@@ -195,11 +195,19 @@ impl State {
             n = pty.read(&mut block), if !hung => {
                 let n = n?;
                 self.overhear(block.get(..n).unwrap_or_default());
+                self.pace(n).await;
             }
             came = Socket::read(socket), if !hung => return self.came(came).await,
             () = sleep_until(*look) => return self.check_line(),
         }
         Ok(())
+    }
+
+    /// So many bytes take their time on the line, with a start and a stop bit each.
+    async fn pace(&self, bytes: usize) {
+        if let Some(baud) = self.module.baud {
+            sleep(Duration::from_secs_f64(bytes as f64 * 10.0 / f64::from(baud))).await;
+        }
     }
 
     /// Bytes from the host, as far as the line brings them.
@@ -293,6 +301,7 @@ impl State {
                 line.push(*byte);
             }
         }
+        self.pace(line.len()).await;
         let mut rest = line.as_slice();
         while !rest.is_empty() {
             // If nobody reads, what is said is lost, as on any line.

@@ -46,7 +46,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
             Said::JoinFailed(reason) => self.told = Some(join_failed(reason)),
             Said::Notice => self.flow.waiting = true,
             Said::Waiting(n) => self.flow.waiting |= n > 0,
-            Said::Received(n) => self.flow.count(n),
+            Said::Received(n) => self.count(now, n),
             Said::Closed => self.closed(now),
             // An answer to what is about to be asked again is one to something earlier.
             Said::Ok | Said::Error | Said::SendOk | Said::SendFail if !self.asked => {}

@@ -3,7 +3,7 @@
 use everlink_proto::engine::Cause;
 use everlink_proto::time::Instant;
 
-use super::script::{LONGEST_SEND, Stage};
+use super::script::{LONGEST_SEND, SENDING, Stage};
 use super::{EspAt, Output, State, Trouble};
 use crate::modem::queue::Queue;
 
@@ -69,11 +69,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Flow<B> {
         (self.received, self.waiting, self.closed, self.closing) = (false, false, false, false);
         (self.wanted, self.promised, self.raw, self.tail) = (0, None, 0, &[]);
         (self.unasked, self.sent_last) = (0, false);
-    }
-
-    /// The module says how many bytes it got.
-    pub(super) fn count(&mut self, n: u32) {
-        self.received = n as usize == self.sending;
     }
 
     pub(super) fn rinse(&mut self) {
@@ -174,6 +169,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
         }
         // It has something to say about that.
         self.unsure = true;
+    }
+
+    /// The module says how many bytes it got.
+    pub(super) fn count(&mut self, now: Instant, n: u32) {
+        self.flow.received = n as usize == self.flow.sending;
+        if self.stage == Stage::Confirm && self.flow.received && !self.flow.closed {
+            self.due = Some(now + SENDING);
+        }
     }
 
     /// What became of the bytes sent.

@@ -228,6 +228,28 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
         self.flow.inn.take(to)
     }
 
+    /// How many bytes it would take.
+    #[cfg(feature = "uart")]
+    pub(in crate::modem) fn room(&self) -> usize {
+        if self.flow.closing { 0 } else { self.flow.out.room() }
+    }
+
+    /// Bytes from the broker, where they lie.
+    #[cfg(feature = "uart")]
+    pub(in crate::modem) fn received(&self) -> &[u8] {
+        self.flow.inn.ready()
+    }
+
+    #[cfg(feature = "uart")]
+    pub(in crate::modem) fn has_received(&self) -> bool {
+        !self.flow.inn.ready().is_empty()
+    }
+
+    #[cfg(feature = "uart")]
+    pub(in crate::modem) fn consume(&mut self, n: usize) {
+        self.flow.inn.skip(n);
+    }
+
     /// What is to be done now. `out` is for bytes, [`MIN_OUT`](super::MIN_OUT) at least: with less, a
     /// long name or passphrase cannot be said.
     pub fn poll(&mut self, now: Instant, plan: &impl Plan, out: &mut [u8]) -> Output {

@@ -62,6 +62,9 @@ pub(super) enum Stage {
 /// The longest command: a name and a passphrase with every byte escaped, or a host name.
 pub(crate) const LONGEST_COMMAND: usize = 320;
 
+/// How long the module may try to send what it has: TCP may have to do so again and again.
+pub(super) const SENDING: Duration = Duration::from_secs(15);
+
 /// Bytes that no message to send can exceed.
 pub(super) const LONGEST_SEND: usize = 2048;
 
@@ -100,8 +103,8 @@ impl Stage {
             Self::Boot => 3000,
             Self::Resolve => 15_000,
             Self::Start => 20_000,
-            // TCP may have to send it again.
-            Self::Confirm => 15_000,
+            // Until all bytes are with the module, over a slow line.
+            Self::Confirm => 5000,
             _ => 2000,
         };
         Duration::from_millis(millis)

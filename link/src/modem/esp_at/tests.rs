@@ -1,5 +1,6 @@
 //! Whole conversations, on stepped time.
 
+use std::println;
 use std::string::String;
 use std::vec::Vec;
 
@@ -233,6 +234,19 @@ fn bytes_the_module_did_not_get_are_noticed() {
 }
 
 #[test]
+fn sending_may_take_long_once_the_module_has_all() {
+    let mut b = Bench::new();
+    b.connects();
+    b.modem.write(b"hello");
+    b.answer("AT+CIPSEND=5", "\r\nOK\r\n> ");
+    b.expect("hello");
+    b.say("\r\nRecv 5 bytes\r\n");
+    b.now = b.now + Duration::from_secs(14);
+    b.say("busy s...\r\nSEND OK\r\n");
+    assert_eq!((b.modem.state(), b.modem.is_flushed()), (State::Open, true));
+}
+
+#[test]
 fn a_module_that_waits_for_more_is_reset_or_rinsed() {
     for has_reset_pin in [false, true] {
         let mut b = Bench::with(ModemOptions { has_reset_pin, ..ModemOptions::default() });
@@ -430,6 +444,13 @@ fn what_came_before_the_end_is_fetched() {
     b.say("\r\n+IPD,2\r\nCLOSED\r\n");
     b.answer("AT+CIPRECVDATA=64", "\r\nERROR\r\n");
     assert_eq!((b.modem.state(), &*b.reads()), (State::Ended(None), ""));
+}
+
+#[test]
+fn it_fits_into_a_small_board() {
+    let size = size_of::<EspAt<[u8; 0]>>();
+    println!("{size} bytes and its two buffers");
+    assert!(size <= 600, "{size}");
 }
 
 #[test]
