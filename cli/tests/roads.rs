@@ -136,3 +136,32 @@ fn our_certificate_is_read_again() {
     assert_eq!(ran.text().matches("\"outcome\":\"delivered\"").count(), 2, "{ran:?}");
     assert_eq!(ran.stderr.lines().count(), 2, "once, and the sum: {ran:?}");
 }
+
+#[test]
+fn through_a_wifi_module() {
+    use everlink_sim::modem::{Firmware, Modem, Module};
+
+    let broker = Mosquitto::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _inside = runtime.enter();
+    let module =
+        Module::new(Firmware::V1).network("shed", "secretword").name("b.test", [127, 0, 0, 1]);
+    let _modem = Modem::plug_in(broker.directory().join("modem"), module).expect("a device");
+    let networks = broker.directory().join("networks");
+    std::fs::write(&networks, "shed=secretword\n").expect("a file");
+    let port = broker.addr().port();
+    let url = format!("esp-at://DIR/modem?networks=DIR/networks&stable=0&to=mqtt://b.test:{port}");
+    run_on(&broker, &format!("pub -L {url} -t a -m through -q 1 -r")).succeeds();
+    let ran = run_on(&broker, &format!("sub -L {url} -t a -C 1"));
+    ran.succeeds();
+    assert_eq!(ran.text(), "through\n");
+
+    std::fs::write(&networks, "shed=another one\n").expect("a file");
+    // Until it restarts it stays where it is.
+    _modem.lose_wifi();
+    let line = "link: DIR/modem: the network does not take the passphrase";
+    let line = line.replace("DIR", &broker.directory().display().to_string());
+    run_on(&broker, &format!("pub -L {url} -t a -m b")).fails(3, &line);
+    let wrong = run_on(&broker, "pub -L esp-at://DIR/modem?to=ftp://b.test -t a -m b");
+    wrong.fails(1, "\"to=...\" is no setting of a modem");
+}

@@ -4,7 +4,8 @@
 //! cuts a byte stream into packets. Feature `std` adds [`endpoint`], [`road`] and [`url`]; feature `tokio`
 //! adds [`tcp`], [`udp`] and the link over any road, features `tls`, `ws`, `proxy` and `serial` what it goes over,
 //! [`uplink`] and features `commands` and `netlink` what lies below; [`tap`] prints, captures and breaks what
-//! goes over any of them. `embedded` has links of boards. A link decides nothing about *when* to connect or give up: that is the
+//! goes over any of them. `embedded` has links of boards, `modem` WiFi modules
+//! for boards and Linux. A link decides nothing about *when* to connect or give up: that is the
 //! engine's.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]

@@ -30,8 +30,9 @@ pub(crate) struct ConnectionArgs {
 
     /// Broker, credentials and topic in one: mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC, mqtts://...
     /// with TLS, ws://HOST[:PORT][/PATH] and wss://... for a WebSocket, unix:///PATH,
-    /// serial:///dev/ttyUSB0?baud=115200. May be repeated: further brokers are tried when those before
-    /// cannot be reached; credentials and topic are the first one's
+    /// serial:///dev/ttyUSB0?baud=115200, esp-at:///dev/ttyUSB0?networks=FILE&to=mqtt://HOST. May be
+    /// repeated: further brokers are tried when those before cannot be reached; credentials and topic
+    /// are the first one's
     #[arg(short = 'L', long = "url", value_name = "URL", conflicts_with_all = ["host", "port"], help_heading = BROKER)]
     pub(crate) urls: Vec<String>,
 

@@ -110,18 +110,21 @@ enum ModuleFails {
     FailsToSend,
     /// Or the line does.
     LosesBytes,
-    LosesOurBytes,
+    GetsNotAllOfACommand,
+    GetsNotAllOfAMessage,
     SpeaksNoise,
     Lies(Lie),
 }
 
-const OF_MODULES: [Outage; 13] = [
+const OF_MODULES: [Outage; 15] = [
     Outage::Module(ModuleFails::Restarts),
     Outage::Module(ModuleFails::Hangs),
     Outage::Module(ModuleFails::LosesWifi),
     Outage::Module(ModuleFails::FailsToSend),
     Outage::Module(ModuleFails::LosesBytes),
-    Outage::Module(ModuleFails::LosesOurBytes),
+    Outage::Module(ModuleFails::GetsNotAllOfACommand),
+    Outage::Module(ModuleFails::GetsNotAllOfAMessage),
+    Outage::Module(ModuleFails::GetsNotAllOfAMessage),
     Outage::Module(ModuleFails::SpeaksNoise),
     Outage::Module(ModuleFails::Lies(Lie::More)),
     Outage::Module(ModuleFails::Lies(Lie::Huge)),
@@ -205,7 +208,8 @@ impl Way {
             ModuleFails::LosesWifi => modem.lose_wifi(),
             ModuleFails::FailsToSend => faults.send_fails = 1,
             ModuleFails::LosesBytes => faults.lost = 200,
-            ModuleFails::LosesOurBytes => faults.lost_inward = 200,
+            ModuleFails::GetsNotAllOfACommand => faults.short_commands = 10,
+            ModuleFails::GetsNotAllOfAMessage => faults.short_messages = 1,
             ModuleFails::SpeaksNoise => faults.noise = 300,
             ModuleFails::Lies(lie) => faults.lie = Some(lie),
         });
@@ -240,6 +244,10 @@ async fn survive(mut way: Way, version: Version, breaks: &[Outage]) {
             }
         }
         soon(&format!("{outage:?}"), client.up()).await;
+        if sent % (4 * BATCH) == 0 {
+            // Not always with everything still to be done.
+            wait_until(|| client.held() == 0).await;
+        }
     }
     for delivery in deliveries {
         assert!(soon("delivery", delivery).await.is_delivered());

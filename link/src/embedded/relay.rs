@@ -265,7 +265,7 @@ impl<'m, M: RawMutex> Request<'_, 'm, M> {
     }
 
     /// Gives the client as many bytes as there is room for; `None` when it has left.
-    #[cfg(feature = "modem")]
+    #[cfg(all(feature = "modem", feature = "uart"))]
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Option<usize>> {
         self.relay.with(|s| {
             if !s.is_wanted(self.epoch) {

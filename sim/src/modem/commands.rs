@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::Lie;
-use super::module::{End, State};
+use super::module::{End, State, take_one};
 use super::socket::Socket;
 
 impl State {
@@ -158,11 +158,7 @@ impl State {
         self.say("\r\nOK\r\n> ").await?;
         let bytes = self.payload(n).await?;
         self.say(&format!("\r\nRecv {n} bytes\r\n")).await?;
-        let fails = self.shared.faults(|f| {
-            let fails = f.send_fails > 0;
-            f.send_fails = f.send_fails.saturating_sub(1);
-            fails
-        });
+        let fails = self.shared.faults(|f| take_one(&mut f.send_fails));
         let sent = match self.socket.take() {
             Some(mut socket) if !fails => {
                 let sending = async {

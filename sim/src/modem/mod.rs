@@ -137,8 +137,10 @@ pub struct Faults {
     pub send_fails: u32,
     /// Of 10 000 bytes that it says, so many are lost on the line.
     pub lost: u32,
-    /// Of 10 000 bytes that it is told, so many are lost on the line.
-    pub lost_inward: u32,
+    /// So many of its next commands reach it without one of their bytes.
+    pub short_commands: u32,
+    /// So many of its next messages reach it without one of their bytes.
+    pub short_messages: u32,
     /// Before one in 10 000 bytes that it says, so often comes a random one.
     pub noise: u32,
     /// No network is in reach.

@@ -141,6 +141,14 @@ impl State {
         };
         let mut line: Vec<u8> = self.input.drain(..=end).collect();
         line.truncate(LONGEST);
+        if self.shared.faults(|f| take_one(&mut f.short_commands)) {
+            line.remove(self.rng.usize(..line.len()));
+            if line.last() != Some(&b'\n') {
+                // What comes next belongs to it.
+                line.iter().rev().for_each(|byte| self.input.push_front(*byte));
+                return None;
+            }
+        }
         while line.last().is_some_and(|b| b"\r\n".contains(b)) {
             line.pop();
         }
@@ -157,12 +165,7 @@ impl State {
         }
         let secret = text.contains("JAP") && text.contains('=');
         self.shared.log(if secret { "AT+CWJAP=..." } else { &text });
-        let busy = self.shared.faults(|f| {
-            let busy = f.busy > 0;
-            f.busy = f.busy.saturating_sub(1);
-            busy
-        });
-        if busy {
+        if self.shared.faults(|f| take_one(&mut f.busy)) {
             return self.say("busy p...\r\n").await;
         }
         match text.as_str() {
@@ -212,9 +215,7 @@ impl State {
 
     /// Bytes from the host, as far as the line brings them.
     fn overhear(&mut self, bytes: &[u8]) {
-        let lost = self.shared.faults(|f| f.lost_inward);
-        let Self { input, rng, .. } = self;
-        input.extend(bytes.iter().filter(|_| lost == 0 || rng.u32(..10_000) >= lost));
+        self.input.extend(bytes);
     }
 
     fn check_line(&mut self) -> Result<(), End> {
@@ -271,6 +272,13 @@ impl State {
 
     /// So many bytes that follow a prompt.
     pub(super) async fn payload(&mut self, n: usize) -> Result<Vec<u8>, End> {
+        if self.shared.faults(|f| take_one(&mut f.short_messages)) {
+            while self.input.is_empty() {
+                self.wait().await?;
+            }
+            let lost = self.rng.usize(..self.input.len().min(n));
+            self.input.remove(lost);
+        }
         while self.input.len() < n {
             self.wait().await?;
         }
@@ -312,4 +320,11 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Whether there is one left, which is gone then.
+pub(super) fn take_one(count: &mut u32) -> bool {
+    let left = *count > 0;
+    *count = count.saturating_sub(1);
+    left
 }

@@ -106,7 +106,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
             // It answers, and what it does not like may have been noise before our question.
             Stage::Attention if self.tries < 2 * TRIES => self.again(),
             Stage::Attention => self.fail(Cause::Reset, Trouble::Nonsense),
-            Stage::Announce if self.flow.owing => self.paid(),
+            Stage::Announce if self.flow.owing => self.paid(true),
             Stage::Announce if self.flow.closed => self.go(Stage::Ready),
             Stage::Join => {
                 let (cause, trouble) =
@@ -140,6 +140,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
         self.due = None;
         match self.stage {
             Stage::Attention if self.tries + 1 < TRIES => self.again(),
+            // It hangs, or waits for the rest of a message, which our next words must not become.
+            Stage::Attention if self.tries + 1 == TRIES && self.may_pull => {
+                self.may_pull = false;
+                self.pull();
+            }
             Stage::Attention if self.tries + 1 == TRIES => {
                 let tries = self.tries;
                 self.go(Stage::Rinse);
@@ -161,7 +166,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
             // It has no answer, or none that came through.
             Stage::Restart => self.go(Stage::Boot),
             Stage::Boot => self.started(),
-            Stage::Announce if self.flow.owing => self.paid(),
+            // What it said to that was lost, or what we said.
+            Stage::Announce if self.flow.owing => self.paid(false),
+            Stage::Confirm if self.flow.owing => self.paid(self.flow.received),
             Stage::Announce | Stage::Confirm if self.flow.closed => self.go(Stage::Ready),
             // Nothing moved for a while.
             Stage::Ready => self.go(Stage::Length),

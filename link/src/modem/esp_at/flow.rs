@@ -144,8 +144,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
         if flow.paid == flow.sending {
             match self.stage {
                 Stage::Rinse => self.rinsed(),
-                _ if flow.owing => self.paid(),
                 _ => {
+                    // Before it goes out: the answer may come at once.
                     self.go(Stage::Confirm);
                     self.ask(now);
                 }
@@ -160,11 +160,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
         (self.tries, self.unsure) = (tries, true);
     }
 
-    /// A message that nobody wants any more is out, or will not be taken.
-    pub(super) fn paid(&mut self) {
+    /// A message that nobody wants any more is out, or will not be taken. `whole` says that the module
+    /// waits for no more of it.
+    pub(super) fn paid(&mut self, whole: bool) {
+        self.starved |= !whole;
         self.flow.restart(false);
         match self.state {
             State::Idle => self.rest(State::Idle),
+            _ if !whole && self.options.has_reset_pin => self.pull(),
             _ => self.go(Stage::Attention),
         }
         // It has something to say about that.
@@ -183,6 +186,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
     pub(super) fn sent(&mut self, well: bool) {
         if self.stage != Stage::Confirm {
             return;
+        }
+        if self.flow.owing {
+            return self.paid(true);
         }
         // If the line lost a digit of what we announced, it sent fewer and took the rest for noise.
         let all = self.flow.received;

@@ -84,6 +84,8 @@ pub struct EspAt<B> {
     unsure: bool,
     /// It has fewer bytes than it waits for: whatever comes next, it takes for the rest of a message.
     starved: bool,
+    /// The reset pin was not yet pulled in this attempt.
+    may_pull: bool,
     due: Option<Instant>,
     not_before: Instant,
     busy_since: Option<Instant>,
@@ -118,6 +120,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
             asked: false,
             unsure: true,
             starved: false,
+            may_pull: false,
             due: None,
             not_before: Instant::ZERO,
             busy_since: None,
@@ -327,20 +330,35 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EspAt<B> {
         let owes = self.owes();
         (self.goal, self.told, self.tried, self.here) = (goal, None, 0, None);
         self.flow.restart(owes);
+        self.may_pull = self.options.has_reset_pin;
         if owes && !(goal == Goal::Reset && self.options.has_reset_pin) {
             self.state = State::Busy(Step::Link);
             return;
         }
         self.rest(State::Busy(Step::Link));
         self.lines.clear();
-        let pin = self.options.has_reset_pin && (goal == Goal::Reset || self.starved);
-        self.resets = self.resets.saturating_add(u32::from(pin));
-        self.go(if pin { Stage::PinLow } else { Stage::Attention });
+        if self.options.has_reset_pin && (goal == Goal::Reset || self.starved) {
+            self.pull();
+        } else {
+            self.go(Stage::Attention);
+        }
     }
 
     /// Half a message has to be sent to its end, or else the module takes what follows for it.
     fn owes(&self) -> bool {
-        self.stage == Stage::Payload || (self.stage == Stage::Announce && self.asked)
+        match self.stage {
+            Stage::Payload => true,
+            Stage::Announce => self.asked,
+            Stage::Confirm => !self.flow.received,
+            _ => false,
+        }
+    }
+
+    /// By the reset pin.
+    fn pull(&mut self) {
+        self.resets = self.resets.saturating_add(1);
+        self.may_pull = false;
+        self.go(Stage::PinLow);
     }
 
     /// Goes on with another stage.
