@@ -49,7 +49,7 @@ pub(crate) async fn run(args: GatewayArgs) -> Result<Exit, Failure> {
 fn from_flags(args: GatewayArgs) -> Config {
     // The parser asks for it unless there is a file.
     let mut config = Config::new(args.broker.unwrap_or_default(), args.listen);
-    config.mode = args.mode;
+    config.state = args.state;
     config.allow = (!args.allow.is_empty()).then_some(args.allow);
     for (id, topic) in args.predefined {
         config.predefined.add(id, topic);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use everlink_gateway::core::{Limits, Predefined, WhenFull};
-use everlink_gateway::runner::{Config, Mode};
+use everlink_gateway::runner::Config;
 
 const WHOLE: &str = r#"
 # Everything that there is.
 listen = ["udp://127.0.0.1:10000", "udp://127.0.0.1:0?multicast=239.255.18.84:10000"]
 broker = "mqtt://broker.local"
-mode = "aggregate"
+state = "/var/lib/gateway"
 name = "cellar"
 status = "house/gateways"
 gateway-id = 3
@@ -42,7 +42,8 @@ fn every_key_is_understood() {
     let config = Config::parse("gateway.toml", WHOLE).unwrap();
     assert_eq!(config.listen.len(), 2);
     assert!(config.listen[1].multicast.is_some());
-    assert_eq!((config.mode, config.name.as_str()), (Mode::Aggregate, "cellar"));
+    assert_eq!(config.name, "cellar");
+    assert_eq!(config.state.as_deref(), Some(std::path::Path::new("/var/lib/gateway")));
     assert_eq!((config.nodes, config.settings.gateway), (50, 3));
     assert_eq!(config.settings.retry, Duration::from_millis(2500));
     assert!(config.settings.advertise.is_zero());
@@ -59,7 +60,7 @@ fn every_key_is_understood() {
 fn two_lines_are_enough() {
     let text = "listen = [\"udp://0.0.0.0:10000\"]\nbroker = \"mqtt://broker.local\"\n";
     let config = Config::parse("gateway.toml", text).unwrap();
-    assert_eq!(config.mode, Mode::Transparent);
+    assert_eq!(config.state, None);
     assert!(config.admit("anybody").is_some());
 }
 
@@ -71,7 +72,6 @@ fn what_is_wrong_is_named_with_its_line() {
         ("retry = 2.5", "retry = -1", "more than 0"),
         ("1 = \"house/one\"", "0 = \"house/one\"", "1 to 65534"),
         ("1 = \"house/one\"", "1 = \"house/+\"", "no wildcard"),
-        ("mode = \"aggregate\"", "mode = \"both\"", "transparent and aggregate"),
         ("when-full = \"latest\"", "when-full = \"panic\"", "drop-oldest"),
         ("nodes = 50", "nodes = 0", "from 1 to"),
         ("\"mqtt://broker.local\"", "\"smtp://broker.local\"", "broker address"),

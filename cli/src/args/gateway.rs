@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use everlink_gateway::runner::{Listen, Mode};
+use everlink_gateway::runner::Listen;
 
 /// Let MQTT-SN nodes reach an MQTT broker
 ///
@@ -22,10 +22,6 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "URL", required_unless_present = "config")]
     pub(crate) broker: Option<String>,
 
-    /// Whether each node has a connection to the broker of its own (transparent), or all share one (aggregate)
-    #[arg(long, value_name = "MODE", default_value = "transparent")]
-    pub(crate) mode: Mode,
-
     /// A topic id that all nodes know beforehand; several times if wanted
     #[arg(long, value_name = "ID=TOPIC", value_parser = predefined)]
     pub(crate) predefined: Vec<(u16, String)>,
@@ -34,8 +30,12 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) allow: Vec<String>,
 
+    /// Keep what the gateway knows of its nodes in this directory: killed and started again it goes on where it was
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
     /// Reads all of this, and more, from a file; see docs/gateway.md
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "broker", "mode", "predefined", "allow"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "broker", "predefined", "allow", "state"])]
     pub(crate) config: Option<PathBuf>,
 
     /// Tells more

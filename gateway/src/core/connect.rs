@@ -23,6 +23,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         self.node.clean = connect.clean_session;
         self.node.keep_alive = connect.duration;
         self.node.names.doubt();
+        self.node.changed = true;
         self.suspend();
         if connect.will {
             self.node.phase = Phase::WillTopic;
@@ -72,6 +73,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
     /// WILLMSGUPD.
     pub(crate) fn will_message_update(&mut self, data: &[u8]) {
         let fits = self.node.names.set_will_message(data);
+        self.node.changed = true;
         let code = if fits { ReturnCode::ACCEPTED } else { ReturnCode::CONGESTION };
         self.out.will(self.id, self.node.names.will());
         self.send(&Message::WillMsgResp(code));
@@ -115,6 +117,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
                 self.node.sleep = seconds;
                 self.suspend();
                 self.node.phase = Phase::Asleep;
+                self.node.changed = true;
                 self.heard();
                 self.event(|node| Event::Asleep { node, seconds });
             }
@@ -154,7 +157,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
             Phase::WillTopic | Phase::WillMessage => self.close(false),
             // Nobody came back to the session.
             Phase::Disconnected => {
-                self.node.clean = true;
+                (self.node.clean, self.node.changed) = (true, true);
                 self.out.close(self.id, Close { will: false, forget: true });
             }
             Phase::Free => {}
@@ -174,6 +177,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
     fn close(&mut self, will: bool) {
         self.suspend();
         self.node.phase = Phase::Disconnected;
+        self.node.changed = true;
         self.node.silent = Some(self.now + self.common.settings.session_expiry);
         self.node.buffer.outlive_connection();
         if self.node.open {
@@ -203,6 +207,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
     fn take_will_topic(&mut self, will: Option<&WillTopic<'_>>) -> bool {
         let (topic, qos, retain) =
             will.map_or(("", QoS::AtMostOnce, false), |will| (will.topic, will.qos, will.retain));
+        self.node.changed = true;
         self.node.names.set_will_topic(topic, qos, retain)
     }
 
@@ -221,19 +226,24 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         }
         self.node.silent = Some(self.now + self.common.settings.patience);
         if !self.node.open {
-            (self.node.open, self.node.up) = (true, false);
-            let open = Open {
-                client_id: self.node.client_id.as_str(),
-                clean: self.node.clean,
-                keep_alive: self.node.keep_alive,
-                will: self.node.names.will(),
-            };
-            self.out.open(self.id, &open, &mut self.node.names.filters());
+            self.ask_for_session(self.node.clean);
         }
+    }
+
+    pub(crate) fn ask_for_session(&mut self, clean: bool) {
+        (self.node.open, self.node.up) = (true, false);
+        let open = Open {
+            client_id: self.node.client_id.as_str(),
+            clean,
+            keep_alive: self.node.keep_alive,
+            will: self.node.names.will(),
+        };
+        self.out.open(self.id, &open, &mut self.node.names.filters());
     }
 
     fn accept(&mut self) {
         self.node.phase = Phase::Active;
+        self.node.changed = true;
         self.node.silent = None;
         self.heard();
         self.send(&Message::ConnAck(ReturnCode::ACCEPTED));

@@ -81,6 +81,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
             ReturnCode::ACCEPTED => {
                 if let Some(topic) = self.node.names.topic_mut(id) {
                     topic.known = true;
+                    self.node.changed = true;
                 }
             }
             ReturnCode::CONGESTION => self.pause(),
@@ -238,6 +239,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         if let Some(short) = ShortTopic::new(topic) {
             return Ok(Target::Short(short));
         }
+        self.node.changed = true;
         Err(names.register(topic, false).ok())
     }
 

@@ -16,6 +16,7 @@ mod outside;
 mod peer;
 mod places;
 mod publish;
+mod record;
 mod settings;
 mod subscribe;
 mod turn;
@@ -263,6 +264,11 @@ where
         self.nodes.nodes().iter().filter(|node| node.phase != Phase::Free).count()
     }
 
+    /// Places in the table, free ones included.
+    pub fn places(&self) -> usize {
+        self.nodes.nodes().len()
+    }
+
     /// Messages kept for a node.
     pub fn buffered(&self, node: NodeId) -> usize {
         let place = self.nodes.nodes().get(node.slot as usize);
@@ -299,7 +305,17 @@ where
         if node.generation != id.generation || node.phase == Phase::Free {
             return;
         }
-        act(Turn { id, node, common: &mut self.common, predefined: &self.predefined, out, now });
+        act(Turn {
+            id,
+            node: &mut *node,
+            common: &mut self.common,
+            predefined: &self.predefined,
+            out: &mut *out,
+            now,
+        });
+        if core::mem::take(&mut node.changed) {
+            out.changed(NodeId { slot: id.slot, generation: node.generation });
+        }
         self.note_due(id.slot);
     }
 

@@ -166,6 +166,15 @@ impl<'m> Names<'m> {
         if self.topics.push(entry) { Ok(id) } else { Err(ReturnCode::CONGESTION) }
     }
 
+    /// A topic as it was before. `false`: there is no room.
+    pub(crate) fn put_topic(&mut self, id: u16, topic: &str, known: bool, wanted: bool) -> bool {
+        if self.topics.is_full() {
+            return false;
+        }
+        let Some(name) = self.texts.add(&[topic.as_bytes()]) else { return false };
+        self.topics.push(Topic { id, name, known, wanted })
+    }
+
     pub(crate) fn named(&self, topic: &str) -> Option<&Topic> {
         self.topics.as_slice().iter().find(|t| self.texts.get(t.name) == topic.as_bytes())
     }

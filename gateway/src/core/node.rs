@@ -49,6 +49,8 @@ pub struct Node<'m, A> {
     pub(crate) silent: Option<Instant>,
     pub(crate) names: Names<'m>,
     pub(crate) buffer: Buffer<'m>,
+    /// What is recorded changed since it was last told.
+    pub(crate) changed: bool,
     /// Somebody waits for room in the buffer.
     pub(crate) wanted: bool,
     pub(crate) flight: Option<Flight>,
@@ -176,6 +178,7 @@ impl<'m, A: Copy> Node<'m, A> {
             silent: None,
             names: Names::new(memory.topics, memory.subscriptions, memory.names),
             buffer: Buffer::new(memory.buffer, memory.data),
+            changed: false,
             wanted: false,
             flight: None,
             awake: 0,

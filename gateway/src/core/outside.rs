@@ -192,6 +192,10 @@ pub trait Outside<A> {
     /// There may be room again for what was [`Verdict::Busy`].
     fn room(&mut self, node: NodeId);
 
+    /// Something changed that is to survive a restart: see [`Gateway::record`](super::Gateway::record).
+    /// Called once for an input, after everything else.
+    fn changed(&mut self, _node: NodeId) {}
+
     /// Something happened.
     fn event(&mut self, event: Event<'_>);
 }

@@ -95,7 +95,7 @@ where
     }
 
     /// A place for a new node.
-    fn add(&mut self, client_id: &str) -> Option<u32> {
+    pub(super) fn add(&mut self, client_id: &str) -> Option<u32> {
         let name = ClientId::new(client_id)?;
         let free = |nodes: &N| nodes.nodes().iter().position(|node| node.phase == Phase::Free);
         let slot = match free(&self.nodes) {
@@ -119,7 +119,7 @@ where
     }
 
     /// The node is at this address from now on, and nobody else is.
-    fn settle(&mut self, slot: u32, at: Peer<A>, out: &mut impl Outside<A>) {
+    pub(super) fn settle(&mut self, slot: u32, at: Peer<A>, out: &mut impl Outside<A>) {
         if let Some(other) = self.slot_at(&at) {
             if other == slot {
                 return;
@@ -130,6 +130,7 @@ where
         self.unsettle(slot);
         if let Some(node) = self.nodes.nodes_mut().get_mut(slot as usize) {
             node.peer = Some(at);
+            node.changed = true;
             if before.is_some() {
                 out.event(Event::Moved { node: node.client_id.as_str() });
             }

@@ -13,6 +13,7 @@ use super::{Event, Outside, Predefined, Publication, Published};
 impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
     /// REGISTER.
     pub(crate) fn register(&mut self, register: &Register<'_>) {
+        self.node.changed = true;
         let (topic_id, code) = match self.node.names.register(register.topic, true) {
             Ok(id) => (id, ReturnCode::ACCEPTED),
             Err(code) => (0, code),
@@ -65,6 +66,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         match how {
             Published::Delivered if twice => {
                 incoming.received = true;
+                self.node.changed = true;
                 self.send(&Message::PubRec(msg_id));
             }
             Published::Delivered => {
@@ -139,6 +141,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         let Some(incoming) = self.node.incoming.get_mut(at) else { return };
         let ended = (incoming.msg_id, incoming.hash);
         *incoming = Incoming::default();
+        self.node.changed = true;
         self.node.ended.rotate_right(1);
         if let Some(first) = self.node.ended.first_mut() {
             *first = ended;

@@ -49,6 +49,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         match (filter, self.ask(ask)) {
             (Some(filter), Ok(token)) => {
                 self.node.names.unsubscribe(filter);
+                self.node.changed = true;
                 self.out.unsubscribe(self.id, token, filter);
             }
             (None, Ok(token)) => self.unsubscribed(token),
@@ -79,6 +80,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         let plain = matches!(subscribe.filter, Filter::Name(_)) && TopicName::new(filter).is_ok();
         let topic_id = if plain { self.node.names.register(filter, true)? } else { predefined };
         self.node.names.subscribe(filter, qos, predefined)?;
+        self.node.changed = true;
         let token = self.ask(Ask { msg_id, topic_id, ..Ask::default() })?;
         self.out.subscribe(self.id, token, filter, qos);
         Ok(())

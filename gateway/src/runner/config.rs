@@ -2,18 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::core::{Limits, Predefined, Settings};
-
-/// Whose connection to the broker a node has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Each node has one of its own, with its own will and session.
-    #[default]
-    Transparent,
-    /// All share the gateway's.
-    Aggregate,
-}
 
 /// A socket for datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +29,6 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The broker's address, as for `Client::builder`.
     pub broker: String,
-    /// Whose connection to the broker a node has.
-    pub mode: Mode,
     /// The gateway's own client identifier, and the name in its topics; `everlink-gateway`.
     pub name: String,
     /// Times and counts.
@@ -56,6 +45,8 @@ pub struct Config {
     pub single: HashMap<String, Limits>,
     /// The gateway tells what happens below this topic; empty: nowhere. `everlink`.
     pub status: String,
+    /// A directory for what is to survive a restart, kill -9 included; `None`: nothing does.
+    pub state: Option<PathBuf>,
 }
 
 impl Config {
@@ -64,7 +55,6 @@ impl Config {
         Self {
             listen,
             broker: broker.into(),
-            mode: Mode::default(),
             name: "everlink-gateway".to_owned(),
             settings: Settings::default(),
             nodes: 10_000,
@@ -73,6 +63,7 @@ impl Config {
             allow: None,
             single: HashMap::new(),
             status: "everlink".to_owned(),
+            state: None,
         }
     }
 
@@ -91,7 +82,7 @@ impl Config {
         let fixed = [
             ("listen", self.listen != changed.listen),
             ("broker", self.broker != changed.broker),
-            ("mode", self.mode != changed.mode),
+            ("state", self.state != changed.state),
             ("name", self.name != changed.name),
             ("status", self.status != changed.status),
             ("nodes", self.nodes != changed.nodes),

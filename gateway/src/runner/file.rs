@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use everlink::TopicName;
 use serde::Deserialize;
 
-use super::config::{Config, Listen, Mode};
+use super::config::{Config, Listen};
 use crate::core::{Limits, Settings, WhenFull};
 
 /// What is wrong with a configuration file.
@@ -67,8 +67,7 @@ impl Config {
 struct File {
     listen: Vec<Listen>,
     broker: Broker,
-    #[serde(default)]
-    mode: Mode,
+    state: Option<PathBuf>,
     name: Option<Text>,
     status: Option<Text>,
     gateway_id: Option<u8>,
@@ -139,7 +138,7 @@ struct Seconds(Duration);
 impl File {
     fn into_config(self) -> Config {
         let mut config = Config::new(self.broker.0, self.listen);
-        config.mode = self.mode;
+        config.state = self.state;
         config.allow = self.allow;
         let set = |to: &mut String, from: Option<Text>| from.map(|text| *to = text.0);
         set(&mut config.name, self.name);
@@ -207,24 +206,6 @@ impl std::str::FromStr for Listen {
 impl<'de> Deserialize<'de> for Listen {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Mode {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl std::str::FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "transparent" => Ok(Self::Transparent),
-            "aggregate" => Ok(Self::Aggregate),
-            _ => Err("the modes are transparent and aggregate".to_owned()),
-        }
     }
 }
 

@@ -5,12 +5,14 @@ mod config;
 mod file;
 mod nodes;
 mod session;
+mod state;
 mod streams;
 mod world;
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -24,9 +26,10 @@ use crate::core::{Arrival, Event, Gateway, NodeId, Stats, Verdict};
 use announcer::Announcer;
 use nodes::GrowingNodes;
 use session::Word;
+use state::{Entry, State};
 use world::{Address, World};
 
-pub use config::{Config, Listen, Mode, Topics};
+pub use config::{Config, Listen, Topics};
 pub use file::FileError;
 
 /// Datagrams and words that are handled before anything else gets its turn.
@@ -42,6 +45,9 @@ pub enum StartError {
     /// Its client cannot be built.
     #[error("{0}")]
     Client(#[from] BuildError),
+    /// The state cannot be read or written.
+    #[error("state in {0}: {1}")]
+    State(String, #[source] io::Error),
     /// There is nothing to listen at.
     #[error("there is no address to listen at")]
     NoListener,
@@ -56,6 +62,7 @@ pub struct Server {
     driver: Option<Driver>,
     changes: (UnboundedSender<Config>, UnboundedReceiver<Config>),
     start: tokio::time::Instant,
+    state: Option<State>,
 }
 
 impl Server {
@@ -100,17 +107,62 @@ impl Server {
         let nodes = GrowingNodes::new(config.nodes, limits.messages, limits.bytes);
         let memory = nodes.memory(config.settings.max_message);
         let gateway = Gateway::new(nodes, memory, config.predefined.clone(), config.settings);
+        let directory = config.state.clone();
         let world = World::new(config, sockets.clone(), own, sender);
-        let start = tokio::time::Instant::now();
-        Ok(Self {
+        let mut server = Self {
             gateway,
             world,
             sockets,
             words,
             driver: Some(driver),
             changes: unbounded_channel(),
-            start,
-        })
+            start: tokio::time::Instant::now(),
+            state: None,
+        };
+        if let Some(directory) = directory {
+            let failed = |error| StartError::State(directory.display().to_string(), error);
+            server.restore(&directory).map_err(failed)?;
+        }
+        Ok(server)
+    }
+
+    /// Goes on where the gateway was.
+    fn restore(&mut self, directory: &Path) -> io::Result<()> {
+        let (mut state, entries) = State::open(directory)?;
+        let now = self.now();
+        for Entry { address, record } in entries {
+            let address = address.filter(|address| address.socket < self.sockets.len());
+            if !self.gateway.restore(now, address, &record, &mut self.world) {
+                tracing::warn!("a node in the state may not connect any more, or cannot be read");
+            }
+        }
+        self.world.changed.clear();
+        for slot in 0..u32::try_from(self.gateway.places()).unwrap_or(u32::MAX) {
+            state.put(slot, self.entry(slot))?;
+        }
+        state.compact()?;
+        self.state = Some(state);
+        Ok(())
+    }
+
+    fn entry(&self, slot: u32) -> Option<Entry> {
+        let mut record = Vec::new();
+        let write = &mut |octets: &[u8]| record.extend_from_slice(octets);
+        let (_, address) = self.gateway.record(slot, write)?;
+        Some(Entry { address, record })
+    }
+
+    /// What changed goes to the file, then what rests on it to the nodes.
+    fn settle(&mut self) {
+        while let Some(slot) = self.world.changed.pop() {
+            let entry = self.entry(slot);
+            if let Some(state) = &mut self.state
+                && let Err(error) = state.put(slot, entry)
+            {
+                tracing::error!(%error, "the state cannot be written: a restart would forget");
+            }
+        }
+        self.world.flush();
     }
 
     /// Where it listens.
@@ -178,6 +230,7 @@ impl Server {
                 }
             }
             self.use_room();
+            self.settle();
         }
         self.world.stop().await;
         self.world.announcer.offline(&self.world.own);

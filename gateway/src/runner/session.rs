@@ -19,7 +19,7 @@ pub(super) enum Order {
     /// Connect, again perhaps.
     Open,
     Close(Close),
-    Will(Option<Will>),
+    Will(Option<LastWords>),
     Subscribe {
         token: u16,
         filter: String,
@@ -55,6 +55,33 @@ pub(super) struct Session {
     pub(super) orders: UnboundedReceiver<Order>,
     pub(super) words: Words,
     pub(super) streams: Streams,
+    pub(super) last_words: Option<LastWords>,
+    /// The gateway goes on where it was when it is started again.
+    pub(super) survives: bool,
+}
+
+/// The broker waits so long before it publishes the will of a node whose gateway was killed: the gateway may
+/// come back, and the node was never away.
+const DELAY: Duration = Duration::from_secs(60);
+/// How long a will that the gateway publishes itself may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A node's will.
+#[derive(Clone, Debug)]
+pub(super) struct LastWords {
+    pub(super) topic: String,
+    pub(super) message: Vec<u8>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+}
+
+impl LastWords {
+    /// As CONNECT says it.
+    pub(super) fn will(&self, delayed: bool) -> Option<Will> {
+        let will = Will::new(self.topic.as_str(), self.message.as_slice()).ok()?;
+        let will = will.qos(self.qos).retain(self.retain);
+        Some(if delayed { will.delay(DELAY) } else { will })
+    }
 }
 
 type Running = Pin<Box<dyn Future<Output = Stopped> + Send>>;
@@ -121,8 +148,9 @@ impl Session {
     }
 
     /// A will is said in CONNECT only: leave, and come back at once.
-    fn change_will(&self, will: Option<Will>, running: bool) {
-        self.client.set_will(will);
+    fn change_will(&mut self, last_words: Option<LastWords>, running: bool) {
+        self.client.set_will(last_words.as_ref().and_then(|words| words.will(self.survives)));
+        self.last_words = last_words;
         if running {
             self.client.close();
         }
@@ -134,10 +162,26 @@ impl Session {
     }
 
     fn leave(&self, how: Close) {
-        match how {
-            Close { will: true, .. } => self.client.close_with_will(),
-            Close { forget: true, .. } => self.client.close_expiring(Duration::ZERO),
-            Close { .. } => self.client.close(),
+        let client = self.client.clone();
+        let bye = move || match how.forget {
+            true => client.close_expiring(Duration::ZERO),
+            false => client.close(),
+        };
+        match &self.last_words {
+            // The broker would wait with a will that it was told to delay. Without a connection it is on
+            // its way already.
+            Some(words) if how.will && self.survives && self.client.state().is_up() => {
+                let publish = self.client.publish(&words.topic, &words.message);
+                let sent = publish.qos(words.qos).retain(words.retain).send();
+                tokio::spawn(async move {
+                    if let Ok(delivery) = sent {
+                        let _ = tokio::time::timeout(FAREWELL, delivery).await;
+                    }
+                    bye();
+                });
+            }
+            Some(_) if how.will => self.client.close_with_will(),
+            _ => bye(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlink::{
-    Ack, Client, FirstConnect, Message, Outcome, QoS, ReasonCode, RetainHandling, Will,
+    Ack, Client, FirstConnect, Message, Outcome, QoS, ReasonCode, RetainHandling, TopicName,
 };
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::announcer::Announcer;
 use super::config::Config;
-use super::session::{Order, Session, Word, Words};
+use super::session::{LastWords, Order, Session, Word, Words};
 use super::streams::Streams;
 use crate::core::{
     Busy, Close, Event, Limits, NodeId, Open, Outside, Publication, Published, Receipt,
@@ -53,6 +53,9 @@ pub(super) struct World {
     pub(super) own: Client,
     /// Datagrams that the socket did not take.
     pub(super) unsent: u64,
+    /// Nodes whose state changed, and datagrams that wait until it is in the file.
+    pub(super) changed: Vec<u32>,
+    waiting: Vec<(Address, Vec<u8>)>,
     /// What was refused for want of room, and may be offered again.
     pub(super) roomy: Vec<NodeId>,
 }
@@ -87,6 +90,8 @@ impl World {
             sessions: HashMap::new(),
             own,
             unsent: 0,
+            changed: Vec::new(),
+            waiting: Vec::new(),
             roomy: Vec::new(),
         }
     }
@@ -148,6 +153,20 @@ impl World {
         self.sessions.clear();
     }
 
+    /// What changed is in the file: what rests on it may go.
+    pub(super) fn flush(&mut self) {
+        for (to, datagram) in std::mem::take(&mut self.waiting) {
+            self.transmit(&to, &datagram);
+        }
+    }
+
+    fn transmit(&mut self, to: &Address, datagram: &[u8]) {
+        let sent = self.sockets.get(to.socket).map(|s| s.try_send_to(datagram, to.peer));
+        if !matches!(sent, Some(Ok(_))) {
+            self.unsent += 1;
+        }
+    }
+
     fn session(&self, node: NodeId) -> Option<&Handle> {
         self.sessions.get(&node.slot).filter(|session| session.node == node)
     }
@@ -176,7 +195,9 @@ impl World {
             .receive_maximum(RECEIVE_MAXIMUM)
             .queue(QUEUE, self.config.limits.bytes.max(QUEUE))
             .first_connect(FirstConnect::Forever);
-        if let Some(will) = open.will.as_ref().and_then(will) {
+        let last_words = open.will.as_ref().and_then(will);
+        let survives = self.config.state.is_some();
+        if let Some(will) = last_words.as_ref().and_then(|words| words.will(survives)) {
             builder = builder.will(will);
         }
         let (client, driver) = match builder.build() {
@@ -196,7 +217,15 @@ impl World {
         }
         let (orders, inbox) = unbounded_channel();
         let words = self.words.clone();
-        let session = Session { node, client: client.clone(), orders: inbox, words, streams };
+        let session = Session {
+            node,
+            client: client.clone(),
+            orders: inbox,
+            words,
+            streams,
+            last_words,
+            survives,
+        };
         let task = tokio::spawn(session.run(driver));
         Some(Handle {
             node,
@@ -221,9 +250,16 @@ impl Drop for Handle {
 
 impl Outside<Address> for World {
     fn send(&mut self, to: &Address, datagram: &[u8]) {
-        let sent = self.sockets.get(to.socket).map(|s| s.try_send_to(datagram, to.peer));
-        if !matches!(sent, Some(Ok(_))) {
-            self.unsent += 1;
+        if self.config.state.is_some() {
+            self.waiting.push((*to, datagram.to_vec()));
+        } else {
+            self.transmit(to, datagram);
+        }
+    }
+
+    fn changed(&mut self, node: NodeId) {
+        if self.config.state.is_some() {
+            self.changed.push(node.slot);
         }
     }
 
@@ -336,9 +372,14 @@ impl Outside<Address> for World {
     }
 }
 
-fn will(will: &NodeWill<'_>) -> Option<Will> {
-    let made = Will::new(will.topic, will.message).ok()?;
-    Some(made.qos(will.qos).retain(will.retain))
+fn will(will: &NodeWill<'_>) -> Option<LastWords> {
+    TopicName::new(will.topic).ok()?;
+    Some(LastWords {
+        topic: will.topic.to_owned(),
+        message: will.message.to_vec(),
+        qos: will.qos,
+        retain: will.retain,
+    })
 }
 
 /// What the node is told; `None`: nothing yet, it goes on when the session does.

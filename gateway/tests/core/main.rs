@@ -3,5 +3,6 @@
 mod delivery;
 mod hostile;
 mod publication;
+mod restart;
 mod supervision;
 mod world;

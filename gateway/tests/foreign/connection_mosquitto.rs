@@ -146,9 +146,12 @@ fn a_sleeping_node_gets_its_messages_when_it_wakes() {
     // It sleeps again.
     world.publish("to/sleeper", "4", AtLeastOnce, false);
     node.silence(SHORTLY);
+    assert_eq!(node.fetch("sleeper").len(), 1);
+    assert!(node.fetch("sleeper").is_empty());
+    world.publish("to/sleeper", "5", AtLeastOnce, false);
     node.connect("sleeper", 0, 60);
     assert_eq!(node.registered().0, "to/sleeper");
-    assert_eq!(node.receive().data, b"4");
+    assert_eq!(node.receive().data, b"5");
 }
 
 #[test]
@@ -302,4 +305,54 @@ fn a_gateway_that_stops_publishes_no_will() {
     node.connect_with_will("spared", CLEAN, 60, (0, "will/spared", "no"));
     world.stop();
     world.watch("will/#").silence(SHORTLY);
+}
+
+#[test]
+fn what_a_full_buffer_holds_back_comes_later_in_order() {
+    let world = World::with(|config| config.limits.messages = 5);
+    let node = world.peer();
+    node.connect("small", CLEAN, 600);
+    node.subscribe(1, 0, b"to/small");
+    node.sleep(600);
+    let publish = |n: usize| world.publish("to/small", &n.to_string(), AtLeastOnce, false);
+    (0..200).for_each(publish);
+    let mut fetched = Vec::new();
+    wait_until("all is fetched", || {
+        let some = node.fetch("small");
+        fetched.extend(some.into_iter().map(|message| String::from_utf8(message.data).unwrap()));
+        fetched.len() >= 200
+    });
+    assert_eq!(fetched, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+    // And what was given up is gone, but told.
+    let world = World::with(|config| {
+        config.limits.messages = 5;
+        config.limits.when_full = everlink_gateway::core::WhenFull::DropOldest;
+    });
+    let mut errors = world.watch("everlink/everlink-gateway/errors");
+    let node = world.peer();
+    node.connect("small", CLEAN, 600);
+    node.subscribe(1, 0, b"to/small");
+    node.sleep(600);
+    (0..20).for_each(|n| world.publish("to/small", &n.to_string(), AtLeastOnce, false));
+    (0..15).for_each(|_| drop(errors.next()));
+    let fetched = node.fetch("small");
+    let data: Vec<_> = fetched.iter().map(|message| message.data.as_slice()).collect();
+    assert_eq!(data, [b"15", b"16", b"17", b"18", b"19"]);
+}
+
+#[test]
+fn with_a_state_a_will_still_comes_at_once() {
+    let directory = std::env::temp_dir().join(format!("everlink-gateway-{}", std::process::id()));
+    let world = World::with(|config| config.state = Some(directory.clone()));
+    let mut wills = world.watch("will/#");
+    let node = world.peer();
+    for flags in [CLEAN, 0] {
+        node.connect_with_will("mortal", flags, 1, (qos(1), "will/mortal", "gone"));
+        wills.expect("will/mortal", "gone");
+        node.expect(DISCONNECT);
+    }
+    wills.silence(SHORTLY);
+    drop(wills);
+    drop(world);
+    std::fs::remove_dir_all(directory).unwrap();
 }
