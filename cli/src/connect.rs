@@ -15,6 +15,7 @@ use crate::exit::Failure;
 use crate::secret::Secret;
 use crate::tap::Taps;
 use crate::target::Target;
+use crate::watch::{Tally, Watchers};
 
 /// How long taking leave may take.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ pub(crate) struct Connection {
     /// Ends with the fault for which the driver gave up, if it did.
     driver: JoinHandle<Option<Fault>>,
     taps: Taps,
+    watchers: Watchers,
     /// For messages: the broker's address.
     broker: String,
     /// MQTT 5: how long the broker keeps the session from now on, if DISCONNECT is to say so.
@@ -81,10 +83,12 @@ impl Connection {
                 (client, tokio::spawn(async move { driver.run().await.fault }))
             }
         };
+        let watchers = Watchers::start(&args.watch, &client)?;
         Ok(Self {
             client,
             driver,
             taps,
+            watchers,
             broker,
             expires,
             gives_up: args.first_connect.is_none(),
@@ -159,8 +163,15 @@ impl Connection {
         self.client.broker_info()?.reason_string
     }
 
+    /// What became of messages that are not the user's. There are no more of them from now on.
+    pub(crate) async fn own_messages(&mut self) -> Tally {
+        self.watchers.settle().await
+    }
+
     /// Leaves politely; `hasty` allows only a moment for that.
-    pub(crate) async fn leave(self, hasty: bool) {
+    pub(crate) async fn leave(mut self, hasty: bool) {
+        self.watchers.leaving();
+        self.own_messages().await;
         match self.expires {
             Some(after) => self.client.close_expiring(after),
             None => self.client.close(),

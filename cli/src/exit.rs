@@ -85,14 +85,27 @@ pub(crate) fn plain(line: &str) -> String {
     plain
 }
 
-/// With `-d`: tells on standard error what the client does.
+/// With `-d`, or as the environment variable `RUST_LOG` says: tells on standard error what the client does.
 pub(crate) fn explain_yourself(debug: bool) {
-    if debug {
-        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let stderr = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours);
-        // Fails if there is one already, which is as good.
-        let _ = stderr.with_max_level(tracing::Level::DEBUG).with_target(false).try_init();
-    }
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::prelude::*;
+
+    let wish = std::env::var("RUST_LOG").ok().filter(|wish| !wish.is_empty());
+    let filter = match wish.as_deref().map(str::parse::<Targets>) {
+        Some(Ok(targets)) if debug => targets.with_target("everlink", LevelFilter::DEBUG),
+        Some(Ok(targets)) => targets,
+        Some(Err(error)) => {
+            say(format_args!("RUST_LOG: {error}; it is left out"));
+            Targets::new().with_default(if debug { LevelFilter::DEBUG } else { LevelFilter::OFF })
+        }
+        None if debug => Targets::new().with_default(LevelFilter::DEBUG),
+        None => return,
+    };
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
+    let lines = layer.with_target(false).with_filter(filter);
+    // Fails if there is one already, which is as good.
+    let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
 /// Runs a command on one thread: one connection is never short of CPU, and the order of what is

@@ -23,6 +23,7 @@ mod subscribe;
 mod tap;
 mod target;
 mod usage;
+mod watch;
 
 use clap::{CommandFactory, Parser, Subcommand};
 

@@ -13,6 +13,7 @@ use super::road::{LinkArgs, RoadArgs, TlsArgs};
 use super::store::StoreArgs;
 use super::tap::TapArgs;
 use super::values;
+use super::watch::WatchArgs;
 use crate::secret::Secret;
 
 /// Where the broker is, who we are, and how patient.
@@ -136,6 +137,9 @@ pub(crate) struct ConnectionArgs {
 
     #[command(flatten)]
     pub(crate) taps: TapArgs,
+
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
 
     /// Print one JSON object per line on standard output
     #[arg(long, help_heading = OUTPUT)]

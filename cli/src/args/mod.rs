@@ -11,6 +11,7 @@ mod store;
 mod subscribe;
 mod tap;
 mod values;
+mod watch;
 
 pub(crate) use connection::ConnectionArgs;
 pub(crate) use gateway::GatewayArgs;
@@ -22,3 +23,4 @@ pub(crate) use road::{LinkArgs, TlsArgs};
 pub(crate) use store::{StoreArgs, StoreCommand};
 pub(crate) use subscribe::SubArgs;
 pub(crate) use tap::TapArgs;
+pub(crate) use watch::WatchArgs;

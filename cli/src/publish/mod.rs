@@ -223,7 +223,8 @@ impl Run<'_> {
                 }
             }
         }
-        let summary = Summary::of(&client, feed.refused());
+        let own = self.connection.own_messages().await;
+        let summary = Summary::of(&client, feed.refused(), own);
         let (lines, broken) = (feed.taken(), feed.broken());
         if feed.is_over() && client.held() == 0 {
             // The next run has the same input anew.

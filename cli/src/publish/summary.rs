@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::fates::words;
 use crate::exit::{Exit, Failure};
+use crate::watch::Tally;
 
 /// What became of all messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -23,16 +24,18 @@ pub(super) struct Summary {
 
 impl Summary {
     /// The client's counters, and what it would not take: dropped by choice of the user, or
-    /// because it fits into no queue.
-    pub(super) fn of(client: &Client, refused: u64) -> Self {
+    /// because it fits into no queue. Messages of `own` do not count.
+    pub(super) fn of(client: &Client, refused: u64, own: Tally) -> Self {
         let stats = client.stats();
+        let Tally { accepted, delivered, expired, rejected, dropped } = own;
+        let own_held = accepted - delivered - expired - rejected - dropped;
         Self {
-            accepted: stats.accepted + refused,
-            delivered: stats.delivered,
-            expired: stats.expired,
-            rejected: stats.rejected,
-            dropped: stats.dropped + refused,
-            held: client.held() as u64,
+            accepted: stats.accepted.saturating_sub(accepted) + refused,
+            delivered: stats.delivered.saturating_sub(delivered),
+            expired: stats.expired.saturating_sub(expired),
+            rejected: stats.rejected.saturating_sub(rejected),
+            dropped: stats.dropped.saturating_sub(dropped) + refused,
+            held: (client.held() as u64).saturating_sub(own_held),
             outages: stats.outages,
             longest_outage_ms: stats.longest_outage.as_millis() as u64,
         }

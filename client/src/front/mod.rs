@@ -14,6 +14,7 @@ mod keep;
 mod keeper;
 mod links;
 mod message;
+mod metrics;
 mod node;
 mod publish;
 mod request;
@@ -35,6 +36,7 @@ pub use handle::{Client, Driver, Stopped};
 #[cfg(feature = "store")]
 pub use keep::StoreStatus;
 pub use message::{Message, MessageProperties};
+pub use metrics::{Metric, MetricValue, prometheus};
 pub use publish::{Delivery, Publish};
 pub use request::RequestError;
 pub use shared::BrokerInfo;

@@ -61,6 +61,8 @@ struct Core {
     driver: Option<Waker>,
     /// The driver was woken and has not yet looked.
     kicked: bool,
+    /// How often it looked.
+    turns: u64,
     /// The state as last shown, and whether the driver had stopped.
     shown: (Status, bool),
 }
@@ -72,7 +74,7 @@ impl Shared {
         let state = watch::Sender::new(state(&shown, start));
         Arc::new_cyclic(|weak| {
             let front = Front { shared: weak.clone(), ..front };
-            let core = Core { engine, front, driver: None, kicked: false, shown };
+            let core = Core { engine, front, driver: None, kicked: false, turns: 0, shown };
             Self { core: Mutex::new(core), start, state }
         })
     }
@@ -83,6 +85,11 @@ impl Shared {
 
     pub(crate) fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+
+    /// See [`Client::turns`](super::Client::turns).
+    pub(crate) fn turns(&self) -> u64 {
+        self.lock().turns
     }
 
     /// The state at this moment, also if the driver has not shown it yet.
@@ -312,6 +319,7 @@ impl Share for DriverShare {
         let core = &mut *guard;
         if let Some(cx) = cx {
             core.kicked = false;
+            core.turns += 1;
             match &mut core.driver {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),

@@ -38,11 +38,12 @@ impl State {
 pub struct Latency {
     buckets: [u64; Self::BUCKETS],
     count: u64,
+    sum: Duration,
 }
 
 impl Default for Latency {
     fn default() -> Self {
-        Self { buckets: [0; Self::BUCKETS], count: 0 }
+        Self { buckets: [0; Self::BUCKETS], count: 0, sum: Duration::ZERO }
     }
 }
 
@@ -56,11 +57,37 @@ impl Latency {
         let quarter = if octave >= 2 { (micros >> (octave - 2)) & 3 } else { 0 } as usize;
         self.buckets[octave * 4 + quarter] += 1;
         self.count += 1;
+        self.sum = self.sum.saturating_add(time);
     }
 
     /// How many were measured.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// All of them together.
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// How many were below `time`, which is best a power of two of microseconds.
+    pub fn below(&self, time: Duration) -> u64 {
+        let ends = self.buckets.iter().enumerate();
+        ends.filter(|(at, n)| **n > 0 && Self::end(*at) <= time).map(|(_, n)| n).sum()
+    }
+
+    /// What was measured since `earlier`, an earlier state of the same: times, rounded up, and how many.
+    pub fn since(&self, earlier: &Self) -> impl Iterator<Item = (Duration, u64)> {
+        let both = self.buckets.iter().zip(&earlier.buckets).enumerate();
+        let news = both.map(|(at, (now, then))| (Self::end(at), now.saturating_sub(*then)));
+        news.filter(|(_, n)| *n > 0)
+    }
+
+    /// Where a bucket ends.
+    fn end(at: usize) -> Duration {
+        let (octave, quarter) = (at / 4, at as u64 % 4);
+        let micros = if octave >= 2 { (5 + quarter) << (octave - 2) } else { 2 << octave };
+        Duration::from_micros(micros)
     }
 
     /// The time below which the given part of all round trips lies, for instance 0.99; rounded up
@@ -72,8 +99,6 @@ impl Latency {
             seen += n;
             seen >= wanted
         })?;
-        let (octave, quarter) = (at / 4, at as u64 % 4);
-        let micros = if octave >= 2 { (5 + quarter) << (octave - 2) } else { 2 << octave };
-        Some(Duration::from_micros(micros))
+        Some(Self::end(at))
     }
 }
