@@ -14,12 +14,10 @@ pub(crate) async fn run(args: GatewayArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(failed)?;
     let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
     let file = args.config.clone();
-    let mut config = match &file {
+    let config = match &file {
         Some(path) => Config::read(path).map_err(|error| Failure::usage(error.to_string()))?,
         None => from_flags(args),
     };
-    // So that ids of an earlier run mean nothing now.
-    config.settings.first_topic_id = fastrand::u16(..);
     let mut server =
         Server::bind(config).await.map_err(|error| Failure::usage(error.to_string()))?;
     for address in server.addresses() {

@@ -117,7 +117,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
                 self.node.sleep = seconds;
                 self.suspend();
                 self.node.phase = Phase::Asleep;
-                self.node.changed = true;
+                (self.node.changed, self.node.roused) = (true, false);
                 self.heard();
                 self.event(|node| Event::Asleep { node, seconds });
             }
@@ -243,7 +243,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
 
     fn accept(&mut self) {
         self.node.phase = Phase::Active;
-        self.node.changed = true;
+        (self.node.changed, self.node.roused) = (true, false);
         self.node.silent = None;
         self.heard();
         self.send(&Message::ConnAck(ReturnCode::ACCEPTED));

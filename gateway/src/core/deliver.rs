@@ -165,9 +165,9 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         }
         if flight.tries >= self.common.settings.retries {
             self.node.flight = None;
-            if self.node.phase == Phase::Awake {
+            if self.node.phase == Phase::Awake || self.node.roused {
                 // It is supervised by its sleep timer (6.14).
-                self.node.phase = Phase::Asleep;
+                (self.node.phase, self.node.roused) = (Phase::Asleep, false);
                 return;
             }
             return self.lost();

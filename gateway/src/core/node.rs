@@ -44,6 +44,8 @@ pub struct Node<'m, A> {
     pub(crate) up: bool,
     pub(crate) keep_alive: u16,
     pub(crate) sleep: u16,
+    /// It said that it sleeps, then something that only an active node says.
+    pub(crate) roused: bool,
     pub(crate) limits: Limits,
     /// It is lost, or gives up connecting, at this time.
     pub(crate) silent: Option<Instant>,
@@ -174,6 +176,7 @@ impl<'m, A: Copy> Node<'m, A> {
             up: false,
             keep_alive: 0,
             sleep: 0,
+            roused: false,
             limits: Limits::default(),
             silent: None,
             names: Names::new(memory.topics, memory.subscriptions, memory.names),

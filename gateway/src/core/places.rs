@@ -110,7 +110,7 @@ where
         let node = self.nodes.nodes_mut().get_mut(slot)?;
         node.generation = node.generation.wrapping_add(1);
         node.client_id = name;
-        node.names.next_topic_id = first_topic_id;
+        (node.names.next_topic_id, node.next_msg_id) = (first_topic_id, first_topic_id);
         node.phase = Phase::Disconnected;
         (node.peer, node.silent, node.open, node.up) = (None, None, false, false);
         node.clean = true;

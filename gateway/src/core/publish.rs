@@ -14,6 +14,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
     /// REGISTER.
     pub(crate) fn register(&mut self, register: &Register<'_>) {
         self.node.changed = true;
+        self.rouse();
         let (topic_id, code) = match self.node.names.register(register.topic, true) {
             Ok(id) => (id, ReturnCode::ACCEPTED),
             Err(code) => (0, code),
@@ -32,6 +33,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
             self.common.stats.duplicates += 1;
             return;
         }
+        self.rouse();
         let code = match self.hand_on(publish, qos) {
             Ok(()) if qos == QoS::AtMostOnce => return,
             Ok(()) => {

@@ -20,8 +20,8 @@ pub struct Settings {
     pub advertise: Duration,
     /// Largest message, in octets; 1400, which Ethernet carries in one piece.
     pub max_message: usize,
-    /// Where topic ids start, so that those of an earlier run do not mean another topic now: something
-    /// random.
+    /// Where topic ids and the gateway's MsgIds start, so that those of an earlier run mean nothing else
+    /// now: something random. (The runner chooses by itself, unless it is told.)
     pub first_topic_id: u16,
 }
 

@@ -15,6 +15,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         if self.is_asked(msg_id, false) {
             return;
         }
+        self.rouse();
         if let Err(code) = self.try_subscribe(subscribe) {
             if code == ReturnCode::CONGESTION {
                 self.common.stats.congestion += 1;

@@ -88,7 +88,10 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
             Message::PubComp(id) => self.pub_comp(*id),
             Message::Subscribe(subscribe) => self.subscribe(subscribe),
             Message::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe),
-            Message::PingReq(_) => self.send(&Message::PingResp),
+            Message::PingReq(_) => {
+                self.rouse();
+                self.send(&Message::PingResp);
+            }
             Message::PingResp => {}
             Message::WillTopicUpd(will) => self.will_topic_update(will.as_ref()),
             Message::WillMsgUpd(data) => self.will_message_update(data),
@@ -108,6 +111,17 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
         }
     }
 
+    /// The node says what only an active one says. If it was taken for asleep, that was a late copy of a
+    /// DISCONNECT; or this is a late copy, and it sleeps. Until it is known it has the benefit of both.
+    pub(crate) fn rouse(&mut self) {
+        if matches!(self.node.phase, Phase::Asleep | Phase::Awake) {
+            (self.node.phase, self.node.roused, self.node.changed) = (Phase::Active, true, true);
+            self.heard();
+            self.event(|node| Event::Active { node });
+            self.pump();
+        }
+    }
+
     pub(crate) fn send(&mut self, message: &Message<'_>) {
         if let Some(peer) = &self.node.peer {
             send(self.common, peer, message, self.out);
@@ -121,6 +135,7 @@ impl<A: Copy, O: Outside<A>, P: Predefined> Turn<'_, '_, A, O, P> {
     /// The node is alive.
     pub(crate) fn heard(&mut self) {
         let seconds = match self.node.phase {
+            Phase::Active if self.node.roused => self.node.keep_alive.max(self.node.sleep),
             Phase::Active => self.node.keep_alive,
             Phase::Asleep | Phase::Awake => self.node.sleep,
             _ => return,

@@ -10,6 +10,7 @@ mod streams;
 mod world;
 
 use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -70,7 +71,7 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn bind(config: Config) -> Result<Self, StartError> {
+    pub async fn bind(mut config: Config) -> Result<Self, StartError> {
         if config.listen.is_empty() {
             return Err(StartError::NoListener);
         }
@@ -102,6 +103,9 @@ impl Server {
             builder = builder.will(will);
         }
         let (own, driver) = builder.build()?;
+        if config.settings.first_topic_id == 0 {
+            config.settings.first_topic_id = RandomState::new().build_hasher().finish() as u16;
+        }
         let (sender, words) = unbounded_channel();
         let limits = config.limits;
         let nodes = GrowingNodes::new(config.nodes, limits.messages, limits.bytes);

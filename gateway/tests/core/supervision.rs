@@ -5,7 +5,7 @@ use everlink_proto::sn::wire::{Advertise, GwInfo, Message, ReturnCode, WillTopic
 use everlink_proto::time::Duration;
 use everlink_proto::wire::QoS;
 
-use crate::world::{Asked, octets, run, with};
+use crate::world::{Asked, arrival, octets, read, run, with};
 
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -146,5 +146,29 @@ fn a_gateway_with_a_broker_can_be_found() {
     with(silent, |world| {
         world.gateway.broker(world.now, true, &mut world.list);
         assert_eq!(world.asked(), []);
+    });
+}
+
+#[test]
+fn what_only_an_active_node_says_ends_its_sleep() {
+    run(|world| {
+        let node = world.connect(1, "node", true);
+        world.subscribe(1, node, "t/1");
+        world.say(1, &Message::Disconnect(Some(600)));
+        world.arrive(node, &arrival("t/1", QoS::AtLeastOnce, 1));
+        world.asked();
+        world.say(1, &Message::PingReq(None));
+        let sent = world.sent(1);
+        assert!(matches!(read(&sent[0]), Message::Publish(_)), "{sent:?}");
+        assert_eq!(read(&sent[1]), Message::PingResp);
+        // If that was a late copy, it sleeps, and is not lost for not answering.
+        for _ in 0..4 {
+            world.after(seconds(10));
+        }
+        world.asked();
+        world.after(seconds(500));
+        assert_eq!(world.asked(), []);
+        world.say(1, &Message::PingReq(Some("node")));
+        assert_eq!(world.sent(1).len(), 1);
     });
 }

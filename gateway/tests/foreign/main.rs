@@ -6,6 +6,7 @@ mod mosquitto;
 mod peer;
 
 mod connection_mosquitto;
+mod own_node_mosquitto;
 mod publish_mosquitto;
 mod subscribe_mosquitto;
 
