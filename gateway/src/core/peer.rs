@@ -142,3 +142,40 @@ pub(crate) fn hash(key: &(impl Hash + ?Sized)) -> u32 {
     // The low bits choose the place, and FNV mixes upwards.
     hasher.0 ^ hasher.0 >> 15
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All in one heap, so that each but the first stands where it was pushed to.
+    fn hash_of(place: u32) -> u32 {
+        if place < 4 { 5 } else { 6 }
+    }
+
+    #[test]
+    fn what_was_pushed_aside_is_found_when_others_are_gone() {
+        for gone in 0..6 {
+            let mut slots = [0; 8];
+            let mut index = Index::new(Table::fixed(&mut slots));
+            for place in 0..6 {
+                assert!(index.insert(hash_of(place), place));
+            }
+            index.remove(hash_of(gone), gone, hash_of);
+            for place in 0..6 {
+                let found = index.find(hash_of(place), |found| found == place);
+                assert_eq!(found, (place != gone).then_some(place), "{gone} is gone");
+            }
+            assert!(index.insert(hash_of(gone), gone), "its room is free again");
+        }
+    }
+
+    #[test]
+    fn a_full_index_takes_no_more_and_finds_nothing_for_ever() {
+        let mut slots = [0; 4];
+        let mut index = Index::new(Table::fixed(&mut slots));
+        assert!((0..3).all(|place| index.insert(0, place)));
+        assert!(!index.insert(0, 3));
+        assert_eq!(index.find(0, |place| place == 3), None);
+        index.remove(0, 3, |_| 0);
+    }
+}
