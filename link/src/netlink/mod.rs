@@ -1,5 +1,5 @@
 //! What the kernel knows about the links of this machine (Linux): [`Watch`] tells when addresses or routes
-//! change; before an attempt, [`obstacle`] finds a cable that is out.
+//! change; before an attempt, `obstacle` finds a cable that is out.
 //!
 //! It speaks rtnetlink itself, over safe system calls: the few messages it needs are no reason for a
 //! further dependency. Where a container does not permit that, nothing is known and nothing fails;
