@@ -3,7 +3,9 @@
 
 use everlink_proto::engine::{Engine, Outgoing, Refused, Tag, WhenFull};
 use everlink_proto::mem::Table;
-use everlink_proto::session::{Config, FirstConnect, Memory, Queue, Session, Unreadable};
+use everlink_proto::session::{
+    Config, FirstConnect, Memory, Queue, Session, Unreadable, under_way,
+};
 use everlink_proto::store::RamStore;
 use everlink_proto::time::Duration;
 use everlink_proto::topic::TopicName;
@@ -315,4 +317,56 @@ fn a_session_has_a_record_of_a_known_length() {
         pair.run_for(Duration::from_millis(1));
     }
     assert_eq!(longest, head + 5 * 6);
+}
+
+/// Whatever is in front of a record in the buffer is not in it.
+#[test]
+fn a_record_goes_behind_what_is_there() {
+    let mut pair = Pair::new(1, engine(Version::V5));
+    pair.hosts[0].engine.keep_records(10_000, Table::growing(100));
+    pair.open();
+    pair.run_until_up(Duration::from_secs(1));
+    pair.publish("out", b"first", QoS::ExactlyOnce);
+    pair.publish("out", b"second", QoS::ExactlyOnce);
+    let mut session = Vec::new();
+    for _ in 0..10 {
+        let now = pair.now();
+        let host = &mut pair.hosts[0];
+        let mut value = vec![0xEE; 5];
+        while let Some(record) = host.engine.unsaved_into(now, &mut value) {
+            assert_eq!((record.len, &value[..5]), (value.len() - 5, &[0xEE; 5][..]));
+            if record.key == 0 && record.len > session.len() {
+                session = value[5..].to_vec();
+            }
+            host.engine.saved(record, &mut host.inbox);
+            value.truncate(5);
+        }
+        pair.touch();
+        pair.run_for(Duration::from_millis(1));
+    }
+    assert_eq!(under_way(&session).collect::<Vec<_>>(), [1, 2]);
+    // As much of it as is there.
+    let count = |len: usize| under_way(&session[..len]).count();
+    assert_eq!([count(0), count(12), count(session.len() - 1), count(session.len())], [0, 0, 1, 2]);
+}
+
+#[test]
+fn a_retained_message_is_one_after_it_was_put_off() {
+    for retain in [true, false] {
+        let mut pair = Pair::new(1, engine(Version::V5));
+        let now = pair.now();
+        let engine = &mut pair.hosts[0].engine;
+        engine.keep_records(10_000, Table::growing(100));
+        let mut value = Vec::new();
+        let post = Outgoing { retain, qos: QoS::AtLeastOnce, ..message(b"x", None) };
+        engine.put_off(now, &post, &mut value).expect("accepted");
+        engine.take_up(now, &value, Duration::ZERO, Tag::NONE).expect("readable");
+        pair.open();
+        pair.run_for(Duration::from_secs(1));
+        assert_eq!(pair.accepted(), ["x"]);
+        // Who subscribes afterwards gets it only if it was retained.
+        pair.subscribe("out", QoS::AtLeastOnce);
+        pair.run_for(Duration::from_secs(1));
+        assert_eq!(pair.inbox.texts().len(), usize::from(retain));
+    }
 }

@@ -6,6 +6,7 @@
 
 use super::abilities::{ADAPTIVE, FAILOVER};
 use super::config::Settings;
+use super::round_trip::{LONGEST, RoundTrip};
 use crate::time::{Duration, Instant, Span};
 
 /// As much time a living connection has to show itself after the network changed, if its round trips
@@ -309,58 +310,5 @@ fn limit(keep_alive: u16) -> Span {
     match keep_alive {
         0 => Span::FOREVER,
         k => Span::from_millis(u32::from(k) * 1000),
-    }
-}
-
-/// Round-trip estimate as of RFC 6298, with memory of the worst of late: a path that was slow a
-/// moment ago may be slow again. In microseconds, at most [`LONGEST`]: no sum below overflows, and a
-/// sample comes with every acknowledgement, when `Duration` would divide by a billion each time.
-#[derive(Clone, Copy, Debug, Default)]
-struct RoundTrip {
-    smooth: u32,
-    deviation: u32,
-    /// The worst of the present window and of the one before.
-    worst: [u32; 2],
-    window: Instant,
-    samples: u32,
-}
-
-/// Round trips to be measured before they are trusted.
-const ENOUGH: u32 = 4;
-
-/// The worst round trip is remembered for one to two of these.
-const WINDOW: Span = Span::from_millis(60_000);
-
-/// Some four minutes.
-const LONGEST: u32 = 1 << 28;
-
-impl RoundTrip {
-    fn sample(&mut self, now: Instant, t: u64) {
-        let t = t.min(u64::from(LONGEST)) as u32;
-        if self.samples == 0 {
-            (self.smooth, self.deviation) = (t, t / 2);
-        } else {
-            let off = t.abs_diff(self.smooth);
-            self.deviation = (self.deviation * 3 + off) / 4;
-            self.smooth = (self.smooth * 7 + t) / 8;
-        }
-        if now >= self.window.plus(WINDOW) {
-            self.worst = [0, self.worst[0]];
-            self.window = now;
-        }
-        self.worst[0] = self.worst[0].max(t);
-        self.samples = self.samples.saturating_add(1);
-    }
-
-    /// Hardly any round trip takes longer; zero before the first.
-    fn bound(&self) -> u32 {
-        let worst = self.worst[0].max(self.worst[1]);
-        (self.smooth + self.deviation * 4).max(worst * 2)
-    }
-
-    fn patience(&self) -> Option<Span> {
-        let patience = self.bound();
-        // A few lucky round trips do not make a fast path.
-        (self.samples >= ENOUGH).then(|| Span::from_millis(patience.div_ceil(1000)))
     }
 }

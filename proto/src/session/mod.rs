@@ -27,6 +27,7 @@ pub(crate) mod queue;
 mod received;
 mod records;
 pub(crate) mod recovery;
+mod round_trip;
 mod sending;
 mod stats;
 pub(crate) mod subs;

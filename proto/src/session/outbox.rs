@@ -243,3 +243,19 @@ fn check_properties(raw: &[u8]) -> Result<(), Refused> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_head_is_that_of_the_packet() {
+        let content = Content { topic: "abc", props: &[0; 6], payload: &[0; 99] };
+        let longest = |version, qos| longest_head(version, &content, qos);
+        // Fixed header of 5, length of 2, the name, the identifier.
+        assert_eq!(longest(Version::V311, QoS::AtMostOnce), 10);
+        assert_eq!(longest(Version::V311, QoS::AtLeastOnce), 12);
+        // Length of the properties, these, Message Expiry Interval, Topic Alias.
+        assert_eq!(longest(Version::V5, QoS::ExactlyOnce), 12 + 4 + 6 + 5 + 3);
+    }
+}

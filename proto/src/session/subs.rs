@@ -306,3 +306,27 @@ fn cut<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
 fn pending_tag(sub: &Sub) -> Tag {
     if sub.state == SubState::Active { Tag::NONE } else { sub.tag }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_full_to_the_last_byte_and_not_one_further() {
+        let (mut entries, mut texts) = ([Sub::default(); 3], [0; 20]);
+        let mut subs = Subs::new(Table::fixed(&mut entries), Table::fixed(&mut texts));
+        let sub = Sub::default();
+        assert!(subs.replace(sub, "aaaaaaaaaa", &[]).is_some());
+        assert!(subs.replace(sub, "bbbbbbbb", &[1, 2, 3]).is_none());
+        assert!(subs.replace(sub, "bbbbbbbb", &[1, 2]).is_some());
+        assert!(subs.replace(sub, "c", &[]).is_none());
+        // What takes the place of another has its bytes.
+        assert!(subs.replace(sub, "bbbbbbbb", &[1, 2, 3]).is_none());
+        assert!(subs.replace(sub, "bbbbbbbb", &[3]).is_some());
+        assert!(subs.replace(sub, "c", &[]).is_some());
+        assert!(subs.replace(sub, "", &[]).is_none(), "three entries");
+        let kept: [_; 3] =
+            core::array::from_fn(|at| subs.get(at).map(|s| (s.filter.len(), s.props.len())));
+        assert_eq!(kept, [Some((10, 0)), Some((8, 1)), Some((1, 0))]);
+    }
+}

@@ -18,6 +18,7 @@ mod half_open;
 mod hostile_bytes;
 mod in_pieces;
 mod inbox_busy;
+mod just_too_large;
 mod keep_alive;
 mod ladder;
 mod late_second_ack;
