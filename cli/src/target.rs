@@ -62,6 +62,17 @@ impl Target {
         }
         let websocket =
             self.roads().any(|road| matches!(road, Road::Net { websocket: Some(_), .. }));
+        let sn = self.roads().any(|road| matches!(road, Road::Sn(_)));
+        for (flag, given) in [
+            ("--trace", args.taps.trace),
+            ("--pcap", args.taps.pcap.is_some()),
+            ("--record", args.taps.record.is_some()),
+        ] {
+            if given && sn {
+                let why = "it reads MQTT, not the MQTT-SN that goes to a gateway (mqttsn://)";
+                return Err(Failure::usage(format!("{flag}: {why}")));
+            }
+        }
         if !args.road.ws_header.is_empty() && !websocket {
             return Err(Failure::usage(
                 "--ws-header: the broker's address is no WebSocket (ws://, wss://)",

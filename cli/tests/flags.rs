@@ -55,6 +55,8 @@ fn wrong_flags() {
         ("pub -t a -m b --proxy ftp://h", "proxy: \"ftp\" is no proxy; write http://HOST:PORT or"),
         ("pub -t a -m b --proxy http://h", "proxy: the port must be a number"),
         ("pub -t a -m b --ws-header a:b", "--ws-header: the broker's address is no WebSocket"),
+        ("pub -t a -m b -L mqttsn://h --trace", "--trace: it reads MQTT, not the MQTT-SN"),
+        ("pub -t a -m b -L mqttsn://h --record /tmp/r", "--record: it reads MQTT, not the MQTT-SN"),
         ("pub -t a -m b -L ws://h --ws-header ab", "a header is written \"Name: value\""),
         (
             "pub -t a -m b -L serial:///dev/ttyS0?baud=x",
