@@ -48,7 +48,7 @@ pub use everlink_link::proxy::ProxyError;
 #[cfg(feature = "tokio")]
 pub use everlink_link::tap;
 #[cfg(feature = "tls")]
-pub use everlink_link::tls::{Tls, TlsError, TlsFiles};
+pub use everlink_link::tls::{Tls, TlsError, TlsFacts, TlsFiles};
 #[cfg(all(unix, feature = "commands"))]
 pub use everlink_link::uplink::{Commands, Program, ProgramError};
 #[cfg(feature = "tokio")]

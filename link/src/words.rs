@@ -12,27 +12,46 @@ use everlink_proto::engine::Cause;
 #[derive(Clone, Debug, Default)]
 pub struct Words(Arc<Mutex<Said>>);
 
-type Said = Option<(Cause, Arc<str>)>;
+#[derive(Debug, Default)]
+struct Said {
+    fault: Option<(Cause, Arc<str>)>,
+    /// What TLS came to on the present connection.
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<crate::tls::TlsFacts>>,
+}
 
 impl Words {
     /// The line about a fault of this cause.
     pub fn say(&self, cause: Cause, line: &str) {
-        self.set(Some((cause, Arc::from(line))));
+        self.with(|said| said.fault = Some((cause, Arc::from(line))));
     }
 
     /// A new attempt begins: what was said is about an earlier one.
     pub fn clear(&self) {
-        self.set(None);
+        self.with(|said| *said = Said::default());
     }
 
     /// What was said about the last fault, if this is its cause.
     pub fn about(&self, cause: Cause) -> Option<Arc<str>> {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.as_ref().filter(|(about, _)| *about == cause).map(|(_, line)| Arc::clone(line))
+        self.with(|said| {
+            let fault = said.fault.as_ref().filter(|(about, _)| *about == cause);
+            fault.map(|(_, line)| Arc::clone(line))
+        })
     }
 
-    fn set(&self, said: Said) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = said;
+    /// What TLS came to on the connection that was opened last; `None` without TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<Arc<crate::tls::TlsFacts>> {
+        self.with(|said| said.tls.clone())
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls(&self, facts: Option<crate::tls::TlsFacts>) {
+        self.with(|said| said.tls = facts.map(Arc::new));
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Said) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `everlink probe`: every stage of the way to a broker, one line each.
 
 mod advice;
+mod certificate;
 mod report;
 
 use std::time::Duration;
@@ -116,6 +117,9 @@ impl Probe<'_> {
     async fn detail(&self, client: &Client, step: Step, up: bool) -> String {
         match step {
             Step::Resolve => self.target.addresses().await.unwrap_or_default(),
+            Step::Tls => {
+                client.tls().map_or_else(String::new, |facts| certificate::describe(&facts))
+            }
             Step::Handshake if up => limits(client, self.args.connection.version),
             _ => String::new(),
         }

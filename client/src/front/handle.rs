@@ -69,6 +69,13 @@ impl Client {
         self.shared.look(|_, front| front.explain(fault))
     }
 
+    /// What TLS came to on the present connection, or the last one: version, cipher, the broker's
+    /// certificates. `None` without TLS, and before the first handshake is done.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<std::sync::Arc<crate::TlsFacts>> {
+        self.shared.look(|_, front| front.words.as_ref().and_then(|words| words.tls()))
+    }
+
     /// The state as a watch: no change can be missed, the latest is always there. Holding on to a
     /// `borrow` of it holds up the driver.
     pub fn watch(&self) -> watch::Receiver<State> {

@@ -222,6 +222,13 @@ impl RoadLink {
         };
         Ok(RoadPipe(kind))
     }
+
+    /// Tells what is to be known of a connection that will be used.
+    fn opened(&self, pipe: RoadPipe) -> RoadPipe {
+        #[cfg(feature = "tls")]
+        self.below.words.set_tls(pipe.tls());
+        pipe
+    }
 }
 
 impl Link for RoadLink {
@@ -245,9 +252,10 @@ impl Link for RoadLink {
         let spare = self.below.spare.take().filter(|spare| spare.since.elapsed() < FRESH);
         if let Some(spare) = spare.filter(|spare| detour.is_none() && spare.way == self.last) {
             progress.set(Step::Transport);
-            return Ok(spare.pipe);
+            return Ok(self.opened(spare.pipe));
         }
-        self.reach(self.last, detour, progress).await
+        let pipe = self.reach(self.last, detour, progress).await?;
+        Ok(self.opened(pipe))
     }
 
     /// Takes the link below the last attempt, or the device that makes it, down and up again, by its

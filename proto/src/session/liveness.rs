@@ -207,10 +207,11 @@ impl Liveness {
         let half = cfg.response_time.half();
         if FAILOVER && self.hurried {
             let slow = self.rtt.bound().max(self.acceptance.saturating_mul(4));
-            return Span::from_millis(slow.div_ceil(1000)).clamp(SHORT_PATIENCE.min(half), half);
+            // Not `clamp`: it panics if its bounds are the wrong way round, which no compiler can exclude.
+            return Span::from_millis(slow.div_ceil(1000)).max(SHORT_PATIENCE).min(half);
         }
         match (ADAPTIVE && cfg.adaptive, self.rtt.patience()) {
-            (true, Some(p)) => p.clamp(LEAST_PATIENCE.min(half), half),
+            (true, Some(p)) => p.max(LEAST_PATIENCE).min(half),
             _ => half,
         }
     }
