@@ -54,6 +54,22 @@ fn tls_by_flag_and_by_address() {
 }
 
 #[test]
+fn a_probe_shows_the_certificate() {
+    let ca = Authority::new("Shed CA");
+    let broker = broker(&ca);
+    for version in ["311", "5"] {
+        let ran = run_on(&broker, &format!("probe URL --cafile DIR/ca.pem --pings 1 -V {version}"));
+        ran.succeeds();
+        let text = ran.text();
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("tls ")).collect();
+        let [line] = &lines[..] else { panic!("{text}") };
+        assert!(line.contains("TLS 1.3, ") && line.contains("-SHA"), "{line}");
+        let whose = "certificate of localhost 127.0.0.1 from Shed CA until ";
+        assert!(line.contains(whose) && line.contains(" days)"), "{line}");
+    }
+}
+
+#[test]
 fn insecure_works_and_warns() {
     let broker = broker(&Authority::new("Shed CA"));
     let ran = run_on(&broker, "pub HOST --insecure -t a -m b");

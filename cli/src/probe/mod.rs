@@ -85,8 +85,17 @@ impl Probe<'_> {
         let client = connection.client.clone();
         let mut states = client.watch();
         let mut last: Option<(Step, Instant)> = None;
+        let mut tls_told = false;
         let fault = loop {
             let state = *states.borrow_and_update();
+            tls_told |= last.is_some_and(|(step, _)| step == Step::Tls);
+            if state.step > Step::Tls
+                && !tls_told
+                && let Some(facts) = client.tls()
+            {
+                tls_told = true;
+                self.report.passed(Stage::Tls, None, &certificate::describe(&facts))?;
+            }
             // Steps that take no time may not be seen.
             if let Some((step, since)) = last.filter(|(step, _)| *step != state.step)
                 && state.fault.is_none()
