@@ -153,7 +153,10 @@ impl RoadLink {
         };
         let first = match &road {
             #[cfg(feature = "proxy")]
-            Road::Net { .. } if let Some(proxy) = &self.layers.proxy => Some(proxy.endpoint()),
+            Road::Net { endpoint, .. } => {
+                Some(self.layers.proxy.as_ref().map_or(endpoint, |proxy| proxy.endpoint()))
+            }
+            #[cfg(not(feature = "proxy"))]
             Road::Net { endpoint, .. } => Some(endpoint),
             _ => None,
         };

@@ -254,8 +254,10 @@ impl<S: Store> Session<'_, S> {
                 self.enter(now, Phase::Opening(Step::Link));
                 return Output::Open { endpoint: self.recovery.failover.endpoint };
             }
-            Phase::Up if let Some(endpoint) = self.recovery.failover.due(&self.cfg.plan, now) => {
-                return Output::Try { endpoint };
+            Phase::Up => {
+                if let Some(endpoint) = self.recovery.failover.due(&self.cfg.plan, now) {
+                    return Output::Try { endpoint };
+                }
             }
             // [MQTT-3.1.0-1] Nothing else is written in this phase.
             Phase::Opened => return Output::Connect,
