@@ -198,6 +198,9 @@ impl<'m> Planter<'m> {
             }
             return;
         };
+        if has_let(guard) {
+            return;
+        }
         let guards = self.at(guard.span(), "MatchArmGuard");
         let range = guard.span().byte_range();
         let is = |wanted: &str| {
