@@ -30,6 +30,21 @@ pub enum Step {
 }
 
 impl Step {
+    /// Every step, each at the place of its number (`step as usize`).
+    pub const ALL: [Self; 11] = [
+        Self::Idle,
+        Self::Backoff,
+        Self::Link,
+        Self::Resolve,
+        Self::Transport,
+        Self::Proxy,
+        Self::Tls,
+        Self::WebSocket,
+        Self::Handshake,
+        Self::Up,
+        Self::Closing,
+    ];
+
     /// A short lower-case name, as the command line prints it.
     pub fn name(self) -> &'static str {
         match self {

@@ -53,20 +53,6 @@ pub(super) mod input {
     pub(in super::super) const NETWORK_CHANGED: u8 = 11;
 }
 
-const STEPS: [Step; 11] = [
-    Step::Idle,
-    Step::Backoff,
-    Step::Link,
-    Step::Resolve,
-    Step::Transport,
-    Step::Proxy,
-    Step::Tls,
-    Step::WebSocket,
-    Step::Handshake,
-    Step::Up,
-    Step::Closing,
-];
-
 const REFUSED: [Refused; 8] = [
     Refused::QueueFull,
     Refused::TooLarge,
@@ -123,7 +109,7 @@ fn place<T: PartialEq>(list: &[T], value: &T) -> u8 {
 
 impl Put {
     pub(super) fn step(&mut self, step: Step) -> &mut Self {
-        self.byte(place(&STEPS, &step))
+        self.byte(place(&Step::ALL, &step))
     }
 
     pub(super) fn verdict(&mut self, verdict: Verdict) -> &mut Self {
@@ -178,7 +164,7 @@ impl Get<'_> {
     }
 
     pub(super) fn step(&mut self) -> Option<Step> {
-        self.listed(&STEPS)
+        self.listed(&Step::ALL)
     }
 
     pub(super) fn verdict(&mut self) -> Option<Verdict> {
@@ -257,7 +243,7 @@ mod tests {
             Output::Wait(Some(Instant::MAX)),
         ];
         for cause in CAUSES.into_iter().chain(io).chain([Cause::DisconnectedByBroker(reason)]) {
-            for step in STEPS {
+            for step in Step::ALL {
                 outputs.push(Output::Event(Event::Down(Fault::new(step, cause))));
             }
         }
